@@ -1,0 +1,85 @@
+/*
+ * The frame: what SerializationWrapper puts around a payload (layouts: doc/FORMATS.md).
+ *
+ *   v3       "CK" | 0x03 | header length u32 BE | header (UTF-8 JSON, trailing spaces) | payload
+ *   legacy   {"data": base64 payload, "serializer": name, "metadata": {...}}
+ *   none     anything else: the value is its own payload
+ */
+#ifndef CKFS_FRAME_H
+#define CKFS_FRAME_H
+
+#include "ckfs/slice.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A v3 header longer than this is refused (EFBIG). */
+#define FRAME_HEADER_MAX (16u << 20)
+
+/* A captured header string longer than this is left out and its member counts as of the wrong type. */
+#define FRAME_STRING_MAX 4096u
+
+enum frame_kind {
+	FRAME_NONE,    /* a foreign value: the payload is the whole value */
+	FRAME_INTEROP, /* the key says interop value: never looked at as a frame */
+	FRAME_V3,
+	FRAME_LEGACY,
+};
+
+enum tristate { UNKNOWN = -1, NO = 0, YES = 1 };
+
+/* Header members. Strings are owned, NUL-terminated UTF-8, NULL when absent, null or not usable. */
+struct frame_meta {
+	char *serializer; /* never NULL in a v3 or legacy frame; "" when it is not usable */
+	char *format;
+	char *encoding;
+	char *original_type;
+	char *tenant_id;
+	char *encryption_algorithm;
+	char *key_fingerprint;
+	enum tristate compressed;
+	enum tristate encrypted;
+	/* Static text: the first member that has a wrong type or holds a NUL (the payload can be had all the same); NULL: none. */
+	const char *fault;
+};
+
+struct frame {
+	enum frame_kind kind;
+	struct frame_meta meta;
+	/* v3: where the header's JSON lies in the value, and whether it is JSON for others too (no NaN, no half surrogate). */
+	uint64_t header_offset, header_length;
+	bool header_is_json;
+	/* v3, none, interop: where the payload lies in the value. legacy: offset 0 and the decoded length. */
+	uint64_t payload_offset, payload_length;
+};
+
+/*
+ * Reads a value's frame, all but a legacy one: a value that begins with "{" comes
+ * back as FRAME_NONE, and legacy_read() tells whether it is more than that.
+ *
+ * 0; -EUCLEAN malformed, *ret_reason says why (static text); -EFBIG header too long (with reason); -EIO; -ENOMEM.
+ * `ret` is untouched on failure, else frame_done() frees what it holds.
+ */
+int frame_read(const struct slice *value, bool interop, struct frame *ret, const char **ret_reason);
+
+/* Where a legacy payload goes, piece by piece. */
+struct legacy_sink {
+	int (*write)(void *arg, const void *bytes, size_t n); /* 0 or -errno */
+	int (*restart)(void *arg); /* a second "data" member replaces the first */
+	void *arg;
+};
+
+/*
+ * Reads a legacy frame in one pass over the value, in constant memory; its payload
+ * goes to `sink` (NULL: only checked and counted). Base64 as Python's b64decode
+ * reads it: characters outside the alphabet are skipped.
+ *
+ * 0 and FRAME_LEGACY; 0 and FRAME_NONE when it is no such object (what the sink got
+ * is void); -EINTR when *cancel (may be NULL) became true; -EIO; -ENOMEM; the sink's error.
+ */
+int legacy_read(const struct slice *value, const struct legacy_sink *sink, const atomic_bool *cancel, struct frame *ret);
+
+void frame_done(struct frame *frame);
+
+#endif

@@ -1,0 +1,10 @@
+/* The log of a running mount: one line a message, to stderr or to syslog. Only fs/fuse and fs/main log. */
+#ifndef CKFS_LOG_H
+#define CKFS_LOG_H
+
+enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG };
+
+void log_open(enum log_target target);
+void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * NUMPY_RAW, the SDK's array document, and the .npy header that stands for it.
+ *
+ *   "NUMPY_RAW" | dtype length u16 LE | dtype string | shape bytes u16 LE | dimensions u32 LE each | array, C order
+ */
+#ifndef CKFS_NUMPY_H
+#define CKFS_NUMPY_H
+
+#include "ckfs/slice.h"
+
+#include <stdint.h>
+
+/* NumPy 2 takes no more dimensions. */
+#define NUMPY_DIMENSIONS_MAX 64
+
+#define NUMPY_MAGIC "NUMPY_RAW"
+
+struct ndarray {
+	char descr[40]; /* as .npy writes it: "<f8", "<M8[25s]" */
+	uint64_t itemsize; /* bytes; 0 for "<U0" and its like */
+	unsigned ndim;
+	uint32_t shape[NUMPY_DIMENSIONS_MAX];
+	uint64_t data_offset; /* of the array in the document */
+	uint64_t data_length; /* bytes: product of shape and itemsize */
+};
+
+/*
+ * The .npy descr and item size of what NumPy's str(dtype) names (little-endian machine).
+ * 0; -EOPNOTSUPP for object, StringDType, structured and any other dtype .npy has no plain form for;
+ * -EUCLEAN for what no dtype is named.
+ */
+int numpy_descr(const char *dtype, size_t n, struct ndarray *ret);
+
+/*
+ * Reads the head of a NUMPY_RAW document and checks that dtype, shape and length agree.
+ * 0; -EUCLEAN, -EOPNOTSUPP with *ret_reason (static text); -EIO.
+ */
+int numpy_read(const struct slice *document, struct ndarray *ret, const char **ret_reason);
+
+/*
+ * The .npy header (version 1.0) of the array: a multiple of 64 bytes. The caller frees *ret. 0, -ENOMEM.
+ */
+int numpy_write_header(const struct ndarray *array, char **ret, size_t *ret_length);
+
+#endif

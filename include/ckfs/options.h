@@ -1,0 +1,45 @@
+/* What a mount was asked for. Read-only once parsed; passed along, never global. */
+#ifndef CKFS_OPTIONS_H
+#define CKFS_OPTIONS_H
+
+#include "ckfs/error.h"
+#include "ckfs/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum verify {
+	VERIFY_FIRST, /* checksums are checked once per version */
+	VERIFY_NEVER,
+};
+
+struct options {
+	char *source;     /* as given; NULL: from the environment */
+	char *mountpoint; /* absolute */
+	bool help, version, foreground, debug;
+	char *match;        /* what listings show, a glob; NULL: all */
+	char *keys_file;    /* absolute; NULL: none */
+	double listed_ttl;  /* seconds that what a listing delivered may serve stat */
+	enum verify verify;
+	uint64_t cache_size; /* bytes of decoded values kept in memory */
+	char *spool_dir;     /* where larger ones go */
+	unsigned max_threads;
+	bool has_log;
+	enum log_target log;
+	bool has_umask;
+	mode_t umask;
+	uid_t uid;
+	gid_t gid;
+	char **fuse_args; /* for libfuse, NULL-terminated, the program's name first */
+	int fuse_arg_count;
+};
+
+/* 0; -EINVAL with the error set; -ENOMEM. options_done() frees what it holds, also after a failure. */
+int options_parse(int argc, char **argv, struct options *ret, struct error *error);
+void options_done(struct options *options);
+
+/* The text of --help. */
+void options_print_help(void);
+
+#endif

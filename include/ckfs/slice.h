@@ -1,0 +1,63 @@
+/*
+ * A slice: a window of storage. Each layer maps a slice to a slice.
+ *
+ * Storage is reference-counted and never changes once shared: a descriptor (a
+ * cache file, a memfd, a spool file; read with pread, never mapped, since others
+ * may truncate it) or memory. Slices are values; one that a function returns
+ * through `ret` holds a reference, which slice_done() drops.
+ */
+#ifndef CKFS_SLICE_H
+#define CKFS_SLICE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct storage;
+
+struct slice {
+	struct storage *storage; /* NULL: an empty slice that holds nothing */
+	uint64_t offset;         /* bytes, from the start of the storage */
+	uint64_t length;         /* bytes */
+};
+
+/* Storage over a descriptor. Takes ownership of fd when it succeeds. 0, -ENOMEM. */
+int storage_new_fd(int fd, struct storage **ret);
+
+/* The same, with the first n bytes that were read already: reads of those cost nothing. */
+int storage_new_fd_read(int fd, const void *first, size_t n, struct storage **ret);
+
+/* Storage over memory from malloc. Takes ownership of `memory` when it succeeds. 0, -ENOMEM. */
+int storage_new_memory(void *memory, struct storage **ret);
+
+struct storage *storage_ref(struct storage *storage);
+void storage_unref(struct storage *storage);
+
+/* Takes `bytes` off *counter when the storage goes. */
+void storage_charge(struct storage *storage, atomic_uint_least64_t *counter, uint64_t bytes);
+
+/* The descriptor, or -1 for memory. It stays the storage's. */
+int storage_fd(const struct storage *storage);
+
+/* A slice of storage; takes its own reference. */
+void slice_new(struct storage *storage, uint64_t offset, uint64_t length, struct slice *ret);
+
+/* A slice over a copy of n bytes. 0, -ENOMEM. */
+int slice_new_copy(const void *bytes, size_t n, struct slice *ret);
+
+/* A window of a slice; -ERANGE when it does not lie inside. Takes its own reference. */
+int slice_sub(const struct slice *slice, uint64_t offset, uint64_t length, struct slice *ret);
+
+/* Another reference to the same window. */
+void slice_copy(const struct slice *slice, struct slice *ret);
+
+/* Drops the reference; the slice is empty afterwards. */
+void slice_done(struct slice *slice);
+
+/*
+ * Reads exactly n bytes at `offset` of the slice. 0; -ERANGE when they do not lie
+ * inside; -EIO when the storage is shorter than the slice says; else the read error.
+ */
+int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t n);
+
+#endif

@@ -1,0 +1,23 @@
+/* Times as text. */
+#ifndef CKFS_TIMESTAMP_H
+#define CKFS_TIMESTAMP_H
+
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+#define TIMESTAMP_SIZE 32
+
+/* An expiry, unix seconds: RFC 3339 in UTC, or "never" for 0 and for years that it cannot write. */
+static inline void timestamp_from_expiry(int64_t expires, char ret[TIMESTAMP_SIZE])
+{
+	struct tm tm;
+	time_t t = (time_t)expires;
+	if (expires == 0 || expires > INT64_C(253402300799) || !gmtime_r(&t, &tm))
+		snprintf(ret, TIMESTAMP_SIZE, "never");
+	else
+		strftime(ret, TIMESTAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
+#endif
