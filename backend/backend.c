@@ -1,0 +1,96 @@
+/* The table of backends, and the checked calls into them. */
+#include "ckfs/backend.h"
+
+#include "backends.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+const struct backend_ops *const backends[] = {
+	&file_backend,
+	NULL,
+};
+
+void backend_close(struct backend *backend)
+{
+	if (backend)
+		backend->ops->close(backend);
+}
+
+int backend_find(struct backend *backend, const struct key *key, struct stored *ret)
+{
+	int r = backend->ops->find(backend, key, ret);
+	assert(r <= 0);
+	assert(r < 0 || !has_expired(ret->expires) || ret->expires + 2 > time(NULL));
+	return r;
+}
+
+int backend_expires(struct backend *backend, const struct stored *stored, int64_t *ret)
+{
+	int r = backend->ops->expires(backend, stored, ret);
+	assert(r <= 0);
+	return r;
+}
+
+int backend_list(struct backend *backend, struct cursor **ret)
+{
+	int r = backend->ops->list(backend, ret);
+	assert(r <= 0);
+	return r;
+}
+
+int backend_changed(struct backend *backend, struct timespec *ret)
+{
+	int r = backend->ops->changed(backend, ret);
+	assert(r <= 0);
+	return r;
+}
+
+int backend_statfs(struct backend *backend, struct statvfs *ret)
+{
+	int r = backend->ops->statfs(backend, ret);
+	assert(r <= 0);
+	return r;
+}
+
+int cursor_next(struct cursor *cursor, bool value, struct listed *ret)
+{
+	int r = cursor->ops->next(cursor, value, ret);
+	assert(r <= 1);
+	assert(r != 1 || (cursor->ops->stores_keys == (ret->key.text != NULL)));
+	return r;
+}
+
+uint64_t cursor_position(const struct cursor *cursor)
+{
+	return cursor->ops->position(cursor);
+}
+
+int cursor_seek(struct cursor *cursor, uint64_t position)
+{
+	int r = cursor->ops->seek(cursor, position);
+	assert(r <= 0);
+	return r;
+}
+
+void cursor_end(struct cursor *cursor)
+{
+	if (cursor)
+		cursor->ops->list_end(cursor);
+}
+
+void stored_done(struct stored *stored)
+{
+	slice_done(&stored->value);
+}
+
+bool version_equal(const struct version *a, const struct version *b)
+{
+	return memcmp(a->id, b->id, sizeof a->id) == 0;
+}
+
+bool has_expired(int64_t expires)
+{
+	return expires != 0 && time(NULL) >= expires;
+}

@@ -1,0 +1,9 @@
+/* The backends of this build. */
+#ifndef CKFS_BACKENDS_H
+#define CKFS_BACKENDS_H
+
+#include "ckfs/backend.h"
+
+extern const struct backend_ops file_backend;
+
+#endif

@@ -1,0 +1,145 @@
+/*
+ * The file backend: one regular file per key in one directory, named by the hex of the key's
+ * BLAKE2b-128, and rewritten only by rename. So a descriptor is a version, whole for as long as
+ * it is open. It never deletes, locks or touches: the application's SDK does.
+ */
+#include "file.h"
+
+#include "backends.h"
+#include "entry_header.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct file_backend *file_of(struct backend *backend)
+{
+	return (struct file_backend *)backend;
+}
+
+static void file_close(struct backend *backend)
+{
+	struct file_backend *f = file_of(backend);
+	if (f->directory >= 0)
+		close(f->directory);
+	work_pool_free(f->ahead);
+	pthread_rwlock_destroy(&f->lock);
+	free(f->path);
+	free(f);
+}
+
+static int file_open(const char *location, const struct options *options, struct backend **ret, struct error *error)
+{
+	(void)options;
+	/* As the SDK does: what the path means is settled once. */
+	char *path = realpath(location, NULL);
+	if (!path)
+		return error_set(error, -errno, "%s: %s (SOURCE is the directory that the application's cache uses)", location, strerror(errno));
+	struct file_backend *f = calloc(1, sizeof *f);
+	if (!f) {
+		free(path);
+		return error_set(error, -ENOMEM, "no memory");
+	}
+	f->backend.ops = &file_backend;
+	f->path = path;
+	f->open_flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOATIME;
+	pthread_rwlock_init(&f->lock, NULL);
+	f->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	if (work_pool_new(cores > 2 ? (unsigned)cores - 1 : 1, &f->ahead) < 0) {
+		file_close(&f->backend);
+		return error_set(error, -ENOMEM, "no memory");
+	}
+	if (f->directory < 0 || fstat(f->directory, &st) < 0) {
+		int r = error_set(error, -errno, "%s: %s", location, strerror(errno));
+		file_close(&f->backend);
+		return r;
+	}
+	f->device = st.st_dev;
+	f->inode = st.st_ino;
+	*ret = &f->backend;
+	return 0;
+}
+
+/* A directory that was removed and made again, or renamed away, is another one: follows the path, as writers do. */
+void file_follow_path(struct file_backend *f)
+{
+	struct stat st;
+	bool exists = stat(f->path, &st) == 0 && S_ISDIR(st.st_mode);
+	pthread_rwlock_rdlock(&f->lock);
+	bool same = exists ? f->directory >= 0 && st.st_dev == f->device && st.st_ino == f->inode : f->directory < 0;
+	pthread_rwlock_unlock(&f->lock);
+	if (same)
+		return;
+
+	int fd = exists ? open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd >= 0 && fstat(fd, &st) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	pthread_rwlock_wrlock(&f->lock);
+	if (f->directory >= 0)
+		close(f->directory);
+	f->directory = fd;
+	f->device = st.st_dev;
+	f->inode = st.st_ino;
+	pthread_rwlock_unlock(&f->lock);
+}
+
+static int file_find(struct backend *backend, const struct key *key, struct stored *ret)
+{
+	struct file_backend *f = file_of(backend);
+	char name[KEY_HEX_SIZE + 1];
+	key_hash_to_hex(&key->hash, name);
+	file_follow_path(f);
+	pthread_rwlock_rdlock(&f->lock);
+	int fd = f->directory >= 0 ? file_open_entry(f, f->directory, name) : -ENOENT;
+	pthread_rwlock_unlock(&f->lock);
+	return fd < 0 ? fd : file_read_entry(fd, true, ret);
+}
+
+static int file_expires(struct backend *backend, const struct stored *stored, int64_t *ret)
+{
+	(void)backend;
+	uint8_t header[ENTRY_HEADER_SIZE];
+	ssize_t n = pread(storage_fd(stored->value.storage), header, sizeof header, 0);
+	if (n < 0)
+		return -errno;
+	return entry_header_read(header, (size_t)n, ret) < 0 ? -EIO : 0;
+}
+
+static int file_changed(struct backend *backend, struct timespec *ret)
+{
+	struct file_backend *f = file_of(backend);
+	struct stat st;
+	if (stat(f->path, &st) < 0)
+		return -errno;
+	*ret = st.st_mtim;
+	return 0;
+}
+
+static int file_statfs(struct backend *backend, struct statvfs *ret)
+{
+	return statvfs(file_of(backend)->path, ret) < 0 ? -errno : 0;
+}
+
+const struct backend_ops file_backend = {
+	.name = "file",
+	.schemes = (const char *const[]){"file", NULL},
+	.stores_keys = false,
+	.open = file_open,
+	.close = file_close,
+	.find = file_find,
+	.expires = file_expires,
+	.list = file_list,
+	.next = file_next,
+	.position = file_position,
+	.seek = file_seek,
+	.list_end = file_list_end,
+	.changed = file_changed,
+	.statfs = file_statfs,
+};

@@ -1,0 +1,155 @@
+/* SOURCE: which backend, and where. Without one the environment says, by the SDK's own rules. */
+#include "ckfs/backend.h"
+
+#include "ckfs/cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+/* Selectors of the SDK. Setting two is an error there and here. */
+static const struct {
+	const char *variable;
+	const char *scheme;
+} selectors[] = {
+	{"CACHEKIT_API_KEY", "https"},
+	{"CACHEKIT_REDIS_URL", NULL},
+	{"CACHEKIT_MEMCACHED_SERVERS", "memcached"},
+	{"CACHEKIT_FILE_CACHE_DIR", "file"},
+};
+
+/* Sources the contract names and this build cannot open. */
+static const struct {
+	const char *scheme;
+	const char *what;
+} unavailable[] = {
+	{"redis", "Redis"}, {"rediss", "Redis"}, {"unix", "Redis"}, {"redis-cluster", "Redis"}, {"redis-sentinel", "Redis"},
+	{"memcached", "Memcached"}, {"https", "HTTP service"}, {"http", "HTTP service"},
+};
+
+static const char *getenv_set(const char *name)
+{
+	const char *value = getenv(name);
+	return value && *value ? value : NULL;
+}
+
+/* `from`: the variable that the source comes from, or "". */
+static int refuse_scheme(const char *scheme, size_t n, const char *from, struct error *error)
+{
+	for (size_t i = 0; i < sizeof unavailable / sizeof *unavailable; i++)
+		if (strlen(unavailable[i].scheme) == n && strncasecmp(unavailable[i].scheme, scheme, n) == 0)
+			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR)",
+				from, *from ? " names " : "", unavailable[i].scheme, unavailable[i].what);
+	return error_set(error, -EINVAL, "%.*s://: no such kind of source (DIR and file:///DIR are)", n > 40 ? 40 : (int)n, scheme);
+}
+
+static int hex_value(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The path of file:///DIR, percent-decoded. */
+static int file_url_path(const char *rest, char **ret, struct error *error)
+{
+	const char *url = rest;
+	static const char local[] = "localhost";
+	if (strncmp(rest, local, sizeof local - 1) == 0)
+		rest += sizeof local - 1;
+	if (*rest != '/')
+		return error_set(error, -EINVAL, "file://%s: a file URL has three slashes and a whole path, file:///DIR", rest);
+	char *path = malloc(strlen(rest) + 1), *to = path;
+	if (!path)
+		return error_set(error, -ENOMEM, "no memory");
+	for (; *rest; rest++) {
+		int high = *rest == '%' ? hex_value(rest[1]) : -1;
+		int low = high >= 0 ? hex_value(rest[2]) : -1;
+		if (*rest == '%' && (low < 0 || (high == 0 && low == 0))) {
+			free(path);
+			return error_set(error, -EINVAL, "file://%.200s: a '%%' is not followed by two hex digits of a path's byte", url);
+		}
+		*to++ = low >= 0 ? (char)(high << 4 | low) : *rest;
+		rest += low >= 0 ? 2 : 0;
+	}
+	*to = '\0';
+	*ret = path;
+	return 0;
+}
+
+static int open_file(const char *path, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+{
+	cleanup_free char *source = realpath(path, NULL);
+	if (!source)
+		source = strdup(path);
+	if (!source)
+		return error_set(error, -ENOMEM, "no memory");
+	for (size_t i = 0; backends[i]; i++)
+		if (strcmp(backends[i]->schemes[0], "file") == 0) {
+			int r = backends[i]->open(path, options, ret, error);
+			if (r == 0)
+				*ret_source = steal(source);
+			return r;
+		}
+	return error_set(error, -EPROTONOSUPPORT, "this build has no file backend");
+}
+
+static int open_source(const char *source, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+{
+	const char *colon = strstr(source, "://");
+	if (!colon)
+		return open_file(source, options, ret, ret_source, error);
+	size_t n = (size_t)(colon - source);
+	if (n != 4 || strncasecmp(source, "file", 4) != 0)
+		return refuse_scheme(source, n, "", error);
+	cleanup_free char *path = NULL;
+	int r = file_url_path(colon + 3, &path, error);
+	return r < 0 ? r : open_file(path, options, ret, ret_source, error);
+}
+
+/* The embedded default: $TMPDIR/cachekit, if it is a real directory of this user's. */
+static int open_default(const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+{
+	const char *tmp = getenv_set("TMPDIR");
+	char path[4096];
+	struct stat st;
+	int n = snprintf(path, sizeof path, "%s/cachekit", tmp ? tmp : "/tmp");
+	if (n < 0 || (size_t)n >= sizeof path)
+		return error_set(error, -ENAMETOOLONG, "$TMPDIR is too long");
+	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return error_set(error, -ENOENT, "no SOURCE: name a cache directory, or set CACHEKIT_FILE_CACHE_DIR (there is no %s either)", path);
+	if (st.st_uid != geteuid())
+		return error_set(error, -EACCES, "no SOURCE, and %s belongs to another user: name the cache directory if you trust it", path);
+	return open_file(path, options, ret, ret_source, error);
+}
+
+static int open_environment(const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+{
+	char names[256] = "";
+	size_t found = 0, which = 0;
+	for (size_t i = 0; i < sizeof selectors / sizeof *selectors; i++)
+		if (getenv_set(selectors[i].variable)) {
+			size_t n = strlen(names);
+			snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", selectors[i].variable);
+			which = i;
+			found++;
+		}
+	if (found > 1)
+		return error_set(error, -EINVAL, "no SOURCE, and the environment sets more than one: %s; unset all but one, or name a SOURCE", names);
+	if (found == 0) {
+		const char *redis = getenv_set("REDIS_URL");
+		return redis ? refuse_scheme("redis", 5, "REDIS_URL", error) : open_default(options, ret, ret_source, error);
+	}
+	if (!selectors[which].scheme)
+		return refuse_scheme("redis", 5, selectors[which].variable, error);
+	if (strcmp(selectors[which].scheme, "file") != 0)
+		return refuse_scheme(selectors[which].scheme, strlen(selectors[which].scheme), selectors[which].variable, error);
+	return open_file(getenv_set(selectors[which].variable), options, ret, ret_source, error);
+}
+
+int backend_open(const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+{
+	if (options->source)
+		return open_source(options->source, options, ret, ret_source, error);
+	return open_environment(options, ret, ret_source, error);
+}
