@@ -1,0 +1,322 @@
+#include "entry_private.h"
+
+#include "ckfs/cleanup.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+int entries_new(const struct options *options, struct backend *backend, struct known_keys *known, struct stats *stats,
+	struct entries **ret)
+{
+	struct entries *e = calloc(1, sizeof *e);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	if (!e)
+		return -ENOMEM;
+	e->options = options;
+	e->backend = backend;
+	e->known = known;
+	e->stats = stats;
+	e->spool = (struct spool){.directory = options->spool_dir, .memory_max = options->cache_size};
+	kept_init(&e->kept);
+	pthread_mutex_init(&e->lock, NULL);
+	int r = table_init(&e->held);
+	if (r == 0)
+		r = learnt_new(&e->learnt);
+	if (r == 0)
+		r = work_pool_new(cores > 0 ? (unsigned)cores : 1, &e->pool);
+	if (r < 0) {
+		entries_free(e);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+void entries_stop(struct entries *entries)
+{
+	struct table_node *node;
+	entries->stopping = true;
+	pthread_mutex_lock(&entries->lock);
+	for (size_t i = 0; i < entries->held.bucket_count; i++)
+		for (node = entries->held.buckets[i]; node; node = node->next)
+			container_of(node, struct entry, node)->cancel = true;
+	pthread_mutex_unlock(&entries->lock);
+	work_pool_free(steal(entries->pool));
+}
+
+void entries_free(struct entries *entries)
+{
+	if (!entries)
+		return;
+	kept_done(&entries->kept);
+	work_pool_free(entries->pool);
+	assert(entries->held.count == 0);
+	table_done(&entries->held);
+	learnt_free(entries->learnt);
+	pthread_mutex_destroy(&entries->lock);
+	free(entries);
+}
+
+void entries_drop(struct entries *entries)
+{
+	struct table_node *node;
+	learnt_clear(entries->learnt);
+	pthread_mutex_lock(&entries->lock);
+	for (size_t i = 0; i < entries->held.bucket_count; i++)
+		for (node = entries->held.buckets[i]; node; node = node->next)
+			container_of(node, struct entry, node)->dropped = true;
+	pthread_mutex_unlock(&entries->lock);
+	kept_drop(&entries->kept);
+}
+
+struct learnt *entries_learnt(struct entries *entries)
+{
+	return entries->learnt;
+}
+
+static uint64_t version_short(const struct version *version)
+{
+	uint64_t h;
+	memcpy(&h, version->id, sizeof h);
+	return h;
+}
+
+/* An entry that knows its key by text and one that does not are two: what they can tell differs. entries->lock is held. */
+static struct entry *find_held(struct entries *entries, const struct key_hash *hash, bool interop, bool has_text,
+	const struct version *version)
+{
+	struct table_node *node = table_first(&entries->held, version_short(version));
+	for (; node; node = table_next(node)) {
+		struct entry *e = container_of(node, struct entry, node);
+		if (!e->dropped && version_equal(&e->stored.version, version) && key_hash_equal(&e->key.hash, hash) && e->interop == interop &&
+			(e->key.text != NULL) == has_text) {
+			e->refs++;
+			return e;
+		}
+	}
+	return NULL;
+}
+
+struct entry *entries_held(struct entries *entries, const struct key_hash *hash, bool interop, const struct version *version)
+{
+	pthread_mutex_lock(&entries->lock);
+	struct entry *e = find_held(entries, hash, interop, true, version);
+	if (!e)
+		e = find_held(entries, hash, interop, false, version);
+	pthread_mutex_unlock(&entries->lock);
+	return e;
+}
+
+static void entry_free(struct entry *entry)
+{
+	stats_add(entry->entries->stats, entries, -1);
+	document_done(&entry->document);
+	slice_done(&entry->payload);
+	frame_done(&entry->frame);
+	stored_done(&entry->stored);
+	key_done(&entry->key);
+	pthread_mutex_destroy(&entry->lock);
+	free(entry);
+}
+
+/* Takes what key and stored hold, also on failure. */
+static int entry_new(struct entries *entries, struct key *key, struct stored *stored, struct entry **ret)
+{
+	struct entry *e = calloc(1, sizeof *e);
+	if (!e) {
+		key_done(key);
+		stored_done(stored);
+		return -ENOMEM;
+	}
+	e->entries = entries;
+	e->key = *key;
+	e->stored = *stored;
+	e->interop = key_is_interop(key);
+	e->refs = 1;
+	pthread_mutex_init(&e->lock, NULL);
+	stats_add(entries->stats, entries, 1);
+	int r = peel_stored(e);
+	if (r < 0) {
+		entry_free(e);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+/* Shares a new entry, or takes the one that another thread shared first. */
+static struct entry *share(struct entries *entries, struct entry *mine)
+{
+	pthread_mutex_lock(&entries->lock);
+	struct entry *theirs = find_held(entries, &mine->key.hash, mine->interop, mine->key.text != NULL, &mine->stored.version);
+	if (!theirs) {
+		mine->shared = true;
+		table_add(&entries->held, &mine->node, version_short(&mine->stored.version));
+	}
+	pthread_mutex_unlock(&entries->lock);
+	if (!theirs)
+		return mine;
+	entry_free(mine);
+	return theirs;
+}
+
+int entries_find(struct entries *entries, const struct key *key, struct entry **ret)
+{
+	struct key own;
+	struct stored stored;
+	int r = key->text ? key_copy(key, &own) : known_keys_find(entries->known, &key->hash, &own);
+	if (r < 0)
+		return r;
+	r = backend_find(entries->backend, &own, &stored);
+	if (r == -EMFILE || r == -ENFILE) {
+		/* What is only kept gives way. */
+		kept_drop(&entries->kept);
+		r = backend_find(entries->backend, &own, &stored);
+	}
+	if (r < 0) {
+		key_done(&own);
+		return r;
+	}
+
+	pthread_mutex_lock(&entries->lock);
+	struct entry *entry = find_held(entries, &own.hash, key_is_interop(&own), own.text != NULL, &stored.version);
+	pthread_mutex_unlock(&entries->lock);
+	if (entry) {
+		key_done(&own);
+		stored_done(&stored);
+	} else {
+		r = entry_new(entries, &own, &stored, &entry);
+		if (r < 0)
+			return r;
+		entry = share(entries, entry);
+	}
+	*ret = entry;
+	return 0;
+}
+
+int entries_listed(struct entries *entries, struct listed *listed, struct entry **ret)
+{
+	if (!listed->key.text) {
+		struct key_hash hash = listed->key.hash;
+		int r = known_keys_find(entries->known, &hash, &listed->key);
+		if (r < 0) {
+			stored_done(&listed->stored);
+			return r;
+		}
+	}
+	return entry_new(entries, &listed->key, &listed->stored, ret);
+}
+
+struct entry *entry_ref(struct entry *entry)
+{
+	pthread_mutex_lock(&entry->entries->lock);
+	entry->refs++;
+	pthread_mutex_unlock(&entry->entries->lock);
+	return entry;
+}
+
+void entry_unref(struct entry *entry)
+{
+	if (!entry)
+		return;
+	struct entries *entries = entry->entries;
+	pthread_mutex_lock(&entries->lock);
+	bool last = --entry->refs == 0;
+	if (last && entry->shared)
+		table_remove(&entries->held, &entry->node);
+	pthread_mutex_unlock(&entries->lock);
+	if (last)
+		entry_free(entry);
+}
+
+void entry_keep(struct entry *entry)
+{
+	kept_add(&entry->entries->kept, entry);
+}
+
+enum level entry_level(struct entry *entry)
+{
+	pthread_mutex_lock(&entry->lock);
+	enum level level = entry->level;
+	pthread_mutex_unlock(&entry->lock);
+	return level;
+}
+
+const struct key *entry_key(const struct entry *entry)
+{
+	return &entry->key;
+}
+
+bool entry_is_interop(const struct entry *entry)
+{
+	return entry->interop;
+}
+
+const struct stored *entry_stored(const struct entry *entry)
+{
+	return &entry->stored;
+}
+
+struct backend *entry_backend(const struct entry *entry)
+{
+	return entry->entries->backend;
+}
+
+const struct options *entry_options(const struct entry *entry)
+{
+	return entry->entries->options;
+}
+
+const struct frame *entry_frame(const struct entry *entry)
+{
+	return entry->frame_fault < 0 ? NULL : &entry->frame;
+}
+
+const struct slice *entry_payload(const struct entry *entry)
+{
+	return &entry->payload;
+}
+
+const struct document *entry_document(const struct entry *entry)
+{
+	return &entry->document;
+}
+
+int entry_checked_body(const struct entry *entry, struct slice *ret)
+{
+	uint64_t offset = entry->verdict.prefix == PREFIX_PRESENT ? PREFIX_SIZE : 0;
+	const struct slice *payload = &entry->payload;
+	return slice_sub(payload, offset, payload->length < offset ? 0 : payload->length - offset, ret);
+}
+
+enum checksum entry_checksum(struct entry *entry)
+{
+	const struct document *d = &entry->document;
+	bool checked = entry_level(entry) >= LEVEL_CHECKED && entry->has_verdict;
+	if (entry->frame_fault < 0 || d->kind == DOCUMENT_OPAQUE)
+		return CHECKSUM_NONE;
+	if (checked && entry->verdict.fault == -EBADMSG)
+		return CHECKSUM_MISMATCH;
+	if (checked)
+		return entry->verdict.prefix == PREFIX_PRESENT ? CHECKSUM_OK : CHECKSUM_NONE;
+	bool bare = (d->kind == DOCUMENT_ARROW || d->kind == DOCUMENT_NUMPY) && d->fault == 0 && d->prefix == PREFIX_ABSENT;
+	return bare ? CHECKSUM_NONE : CHECKSUM_UNCHECKED;
+}
+
+int entry_fault(const struct entry *entry, enum level level, const char **ret_reason)
+{
+	if (entry->frame_fault < 0) {
+		*ret_reason = entry->frame_reason;
+		return entry->frame_fault;
+	}
+	if (level >= LEVEL_CHECKED && entry->has_verdict && entry->verdict.fault < 0) {
+		*ret_reason = document_fault_reason(&entry->verdict);
+		return entry->verdict.fault;
+	}
+	if (level >= LEVEL_DOCUMENT && entry->document.fault < 0) {
+		*ret_reason = entry->document.reason;
+		return entry->document.fault;
+	}
+	return 0;
+}

@@ -1,0 +1,44 @@
+#include "control.h"
+
+#include <errno.h>
+#include <string.h>
+
+int control_stats(struct mount *m, struct content *ret)
+{
+	struct buf buf = {0};
+	m->stats.inodes = (long long)inodes_count(m->inodes);
+	stats_write(&m->stats, &buf);
+	return content_from_buf(&buf, ret);
+}
+
+/* As large as it is now; it is made afresh when it is opened. */
+static int attr_of_stats(struct mount *m, struct stat *ret)
+{
+	struct content content = {0};
+	int r = control_stats(m, &content);
+	if (r < 0)
+		return r;
+	attr_of_file(m, INODE_STATS, content_size(&content), &m->since, ret);
+	content_done(&content);
+	return 0;
+}
+
+void control_lookup(struct mount *m, fuse_req_t req, const char *name)
+{
+	struct fuse_entry_param e = {.ino = INODE_STATS, .generation = 1, .entry_timeout = FOREVER};
+	int r = strcmp(name, "stats") == 0 ? attr_of_stats(m, &e.attr) : -ENOENT;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_entry(req, &e);
+}
+
+void control_getattr(struct mount *m, fuse_req_t req)
+{
+	struct stat st;
+	int r = attr_of_stats(m, &st);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_attr(req, &st, 0);
+}

@@ -1,0 +1,15 @@
+/* .ckfs, the mount's own directory: what it tells of itself. */
+#ifndef CKFS_CONTROL_H
+#define CKFS_CONTROL_H
+
+#include "mount.h"
+
+/* The counters as they are now. 0, -ENOMEM. */
+int control_stats(struct mount *m, struct content *ret);
+
+void control_lookup(struct mount *m, fuse_req_t req, const char *name);
+
+/* Attributes of .ckfs/stats. */
+void control_getattr(struct mount *m, fuse_req_t req);
+
+#endif

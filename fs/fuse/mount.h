@@ -1,0 +1,67 @@
+/* The kernel's side: one mount and what its requests share. Only this directory knows libfuse. */
+#ifndef CKFS_FUSE_MOUNT_H
+#define CKFS_FUSE_MOUNT_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "ckfs/entry.h"
+#include "ckfs/error.h"
+#include "ckfs/stats.h"
+#include "ckfs/view.h"
+#include "handle.h"
+#include "inode.h"
+#include "retries.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* How long what never changes may live in the kernel, in seconds. */
+#define FOREVER 1e9
+
+struct mount {
+	const struct options *options;
+	struct backend *backend;
+	struct known_keys *known;
+	struct entries *entries;
+	struct inodes *inodes;
+	struct stats stats;
+	struct retries retries;
+	struct handles handles; /* open files and directories */
+	struct fuse_session *session;
+	struct timespec since;
+	int ready_fd; /* told when the mount serves; -1: nobody waits */
+	atomic_bool tuned; /* the read-ahead was set */
+};
+
+/* attr.c */
+void attr_of_directory(const struct mount *m, uint64_t id, struct stat *ret);
+void attr_of_inode(const struct mount *m, const struct inode *inode, struct stat *ret);
+void attr_of_file(const struct mount *m, uint64_t number, uint64_t size, const struct timespec *written, struct stat *ret);
+void ckfs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ckfs_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* lookup.c */
+void ckfs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ckfs_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void ckfs_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+
+/* file.c */
+void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ckfs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void ckfs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* dir.c */
+void ckfs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ckfs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void ckfs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void ckfs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* xattr.c */
+void ckfs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void ckfs_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+
+/* session.c: mounts and serves until it is unmounted. Returns the exit status; *error tells why before it serves. */
+int mount_serve(struct mount *m, const char *source, struct error *error);
+
+#endif

@@ -1,0 +1,153 @@
+#include "mountpoint.h"
+
+#include "ckfs/cleanup.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+
+/* Undoes the octal escapes of /proc/self/mountinfo, in place. */
+static void unescape(char *text)
+{
+	char *to = text;
+	for (const char *p = text; *p; p++) {
+		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
+			*to++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
+			p += 3;
+		} else {
+			*to++ = *p;
+		}
+	}
+	*to = '\0';
+}
+
+/* A line is: id parent major:minor root path options [optional...] - type source options */
+static bool parse_line(char *line, const char *path, struct mounted *ret)
+{
+	char *save = NULL, *word = strtok_r(line, " ", &save);
+	unsigned device_major = 0, device_minor = 0;
+	for (int i = 0; word && i < 4; i++) {
+		if (i == 2 && sscanf(word, "%u:%u", &device_major, &device_minor) != 2)
+			return false;
+		word = strtok_r(NULL, " ", &save);
+	}
+	if (!word)
+		return false;
+	unescape(word);
+	if (strcmp(word, path) != 0)
+		return false;
+	while (word && strcmp(word, "-") != 0)
+		word = strtok_r(NULL, " ", &save);
+	const char *type = word ? strtok_r(NULL, " ", &save) : NULL;
+	ret->device = makedev(device_major, device_minor);
+	ret->is_ckfs = type && strcmp(type, "fuse.ckfs") == 0;
+	return true;
+}
+
+bool mountpoint_find(const char *path, struct mounted *ret)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	cleanup_free char *line = NULL;
+	size_t capacity = 0;
+	bool found = false;
+	if (!file)
+		return false;
+	/* The last one is on top. */
+	while (getline(&line, &capacity, file) >= 0)
+		found |= parse_line(line, path, ret);
+	fclose(file);
+	return found;
+}
+
+/* The directory's own path is made absolute through its parent: a dead mount cannot be looked at. */
+static char *absolute_path(const char *path)
+{
+	cleanup_free char *copy = strdup(path);
+	if (!copy)
+		return NULL;
+	size_t n = strlen(copy);
+	while (n > 1 && copy[n - 1] == '/')
+		copy[--n] = '\0';
+	char *slash = strrchr(copy, '/');
+	const char *base = slash ? slash + 1 : copy;
+	if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+		return realpath(path, NULL);
+	if (slash)
+		*slash = '\0';
+	cleanup_free char *parent = realpath(!slash ? "." : *copy ? copy : "/", NULL);
+	char *whole = NULL;
+	if (!parent || asprintf(&whole, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, base) < 0)
+		return NULL;
+	struct stat st;
+	if (lstat(whole, &st) < 0 || !S_ISLNK(st.st_mode))
+		return whole;
+	char *target = realpath(whole, NULL);
+	free(whole);
+	return target;
+}
+
+extern char **environ;
+
+static bool clear_dead(const char *path)
+{
+	if (umount2(path, MNT_DETACH) == 0)
+		return true;
+	char *const args[] = {(char[]){"fusermount3"}, (char[]){"-u"}, (char[]){"-z"}, (char[]){"--"}, strdup(path), NULL};
+	pid_t pid;
+	int status = -1;
+	bool started = args[4] && posix_spawnp(&pid, "fusermount3", NULL, NULL, args, environ) == 0;
+	if (started)
+		waitpid(pid, &status, 0);
+	free(args[4]);
+	return started && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* A ckfs that is mounted here: dead ones are cleared away. */
+static int clear_mounted(const char *path, struct error *error)
+{
+	struct mounted mounted;
+	struct statfs fs;
+	while (mountpoint_find(path, &mounted) && mounted.is_ckfs) {
+		/* The kernel may still answer stat for a dead one; this it has to ask. */
+		if (statfs(path, &fs) == 0 || errno != ENOTCONN)
+			return error_set(error, -EBUSY, "%s: a ckfs serves here already; end it with fusermount3 -u %s", path, path);
+		if (!clear_dead(path))
+			return error_set(error, -EBUSY, "%s: a dead ckfs is mounted here; clear it with fusermount3 -u -z %s", path, path);
+	}
+	return 0;
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+	size_t n = strlen(directory);
+	return strncmp(path, directory, n) == 0 && (path[n] == '\0' || path[n] == '/' || strcmp(directory, "/") == 0);
+}
+
+int mountpoint_prepare(struct options *options, const char *source, struct error *error)
+{
+	struct stat st;
+	char *path = absolute_path(options->mountpoint);
+	if (!path)
+		return error_set(error, -errno, "%s: %s (the MOUNTPOINT must be a directory that exists)", options->mountpoint, strerror(errno));
+	free(options->mountpoint);
+	options->mountpoint = path;
+
+	int r = clear_mounted(path, error);
+	if (r < 0)
+		return r;
+	if (stat(path, &st) < 0)
+		return error_set(error, -errno, "%s: %s (the MOUNTPOINT must be a directory that exists)", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return error_set(error, -ENOTDIR, "%s: not a directory, so nothing can be mounted on it", path);
+	/* The backend looks its path up again and again: under its own mount it would wait for itself. */
+	if (is_below(source, path))
+		return error_set(error, -EINVAL, "%s: the cache lies in the MOUNTPOINT; choose a directory outside of it", path);
+	return 0;
+}

@@ -1,0 +1,241 @@
+/* A mount from its beginning to its end. */
+#include "mount.h"
+
+#include "buffers.h"
+#include "mountpoint.h"
+#include "signals.h"
+
+#include "ckfs/cleanup.h"
+#include "ckfs/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <syslog.h>
+
+/* Until the mount serves, the first thing libfuse has to say is the reason for a failure: it is kept for the one line. */
+static struct {
+	struct error *error; /* NULL: the mount serves */
+	bool complete;
+} mounting;
+
+/* A message comes in pieces; its last one ends the line. */
+static void keep_message(const char *piece)
+{
+	char *text = mounting.error->text;
+	size_t n = strlen(text);
+	if (mounting.complete)
+		return;
+	if (n == 0 && strncmp(piece, "fuse: ", 6) == 0)
+		piece += 6;
+	size_t end = strcspn(piece, "\n");
+	mounting.complete = piece[end] == '\n';
+	snprintf(text + n, sizeof mounting.error->text - n, "%.*s", (int)end, piece);
+}
+
+static void on_fuse_log(enum fuse_log_level level, const char *format, va_list args)
+{
+	if (level == FUSE_LOG_DEBUG) {
+		vfprintf(stderr, format, args);
+		return;
+	}
+	char text[400];
+	vsnprintf(text, sizeof text, format, args);
+	if (mounting.error)
+		keep_message(text);
+	else
+		log_line(LOG_WARNING, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static void on_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct mount *m = userdata;
+	/* A TTL refresh moves the file's mtime; it must not drop pages. */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	conn->want |= conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
+	conn->max_readahead = BUFFER_SIZE;
+	mounting.error = NULL;
+	if (m->ready_fd < 0)
+		return;
+
+	/* The daemon serves from here on: whoever started it may go. */
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool keeps_stderr = m->options->has_log && m->options->log == LOG_TO_STDERR;
+	for (int fd = 0; null >= 0 && fd <= (keeps_stderr ? 1 : 2); fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+	ssize_t ignored = write(m->ready_fd, "", 1);
+	(void)ignored;
+	close(m->ready_fd);
+	m->ready_fd = -1;
+}
+
+static const struct fuse_lowlevel_ops operations = {
+	.init = on_init,
+	.lookup = ckfs_lookup,
+	.forget = ckfs_forget,
+	.forget_multi = ckfs_forget_multi,
+	.getattr = ckfs_getattr,
+	.statfs = ckfs_statfs,
+	.open = ckfs_open,
+	.read = ckfs_read,
+	.release = ckfs_release,
+	.opendir = ckfs_opendir,
+	.readdir = ckfs_readdir,
+	.readdirplus = ckfs_readdirplus,
+	.releasedir = ckfs_releasedir,
+	.getxattr = ckfs_getxattr,
+	.listxattr = ckfs_listxattr,
+};
+
+/* libfuse's arguments: ours first, the user's, and last what must not be changed. */
+static int make_args(const struct options *o, const char *source, struct fuse_args *ret)
+{
+	cleanup_free char *ours = NULL;
+	cleanup_free char *name = NULL;
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	int r = 0;
+	if (asprintf(&name, "fsname=%s", source) < 0)
+		return -ENOMEM;
+	r |= fuse_opt_add_opt(&ours, "subtype=ckfs");
+	r |= fuse_opt_add_opt_escaped(&ours, name);
+	for (int i = 0; i < o->fuse_arg_count; i++) {
+		r |= fuse_opt_add_arg(&args, o->fuse_args[i]);
+		if (i == 0) {
+			r |= fuse_opt_add_arg(&args, "-o");
+			r |= fuse_opt_add_arg(&args, ours);
+		}
+	}
+	r |= fuse_opt_add_arg(&args, "-oro,nosuid,nodev,default_permissions");
+	if (o->debug)
+		r |= fuse_opt_add_arg(&args, "-d");
+	*ret = args;
+	return r ? -ENOMEM : 0;
+}
+
+/* Leaves a daemon behind and ends this process when that serves, or with it when it fails. */
+static int daemonise(struct mount *m, struct error *error)
+{
+	int ready[2];
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return error_set(error, -errno, "pipe: %s", strerror(errno));
+	pid_t child = fork();
+	if (child < 0)
+		return error_set(error, -errno, "fork: %s", strerror(errno));
+	if (child > 0) {
+		char byte;
+		close(ready[1]);
+		ssize_t n;
+		do
+			n = read(ready[0], &byte, 1);
+		while (n < 0 && errno == EINTR);
+		_exit(n == 1 ? 0 : 1);
+	}
+	close(ready[0]);
+	m->ready_fd = ready[1];
+	setsid();
+	return chdir("/") < 0 ? error_set(error, -errno, "/: %s", strerror(errno)) : 0;
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int serve(struct mount *m, struct error *error)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct signals signals;
+	if (!config)
+		return error_set(error, -ENOMEM, "no memory");
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, m->options->max_threads);
+	fuse_loop_cfg_set_idle_threads(config, m->options->max_threads);
+	int r = signals_start(&signals, m);
+	if (r < 0) {
+		fuse_loop_cfg_destroy(config);
+		return error_set(error, r, "no thread: %s", strerror(-r));
+	}
+	r = fuse_session_loop_mt(m->session, config);
+	fuse_loop_cfg_destroy(config);
+	/* Who still waits gets an answer while there is a session to answer through. */
+	entries_stop(m->entries);
+	signals_stop(&signals);
+	return r < 0 ? error_set(error, r, "%s", strerror(-r)) : 0;
+}
+
+/* What fusermount3 wrote on the stderr it was given is the reason: its first line, without its name. */
+static void keep_reason(int captured, struct error *error)
+{
+	static const char name[] = "fusermount3: ";
+	char text[sizeof error->text];
+	ssize_t n = pread(captured, text, sizeof text - 1, 0);
+	if (n <= 0)
+		return;
+	text[n] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	error_set(error, 0, "%s", strncmp(text, name, sizeof name - 1) == 0 ? text + sizeof name - 1 : text);
+}
+
+/* Mounts. Users who are not root do so through fusermount3, which has its own way to complain: it becomes our one line. */
+static int mount_session(struct mount *m, struct error *error)
+{
+	cleanup_close int captured = memfd_create("stderr", MFD_CLOEXEC);
+	cleanup_close int stderr_before = captured < 0 ? -1 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (stderr_before >= 0)
+		dup2(captured, STDERR_FILENO);
+	int r = fuse_session_mount(m->session, m->options->mountpoint) < 0 ? -EIO : 0;
+	if (stderr_before >= 0)
+		dup2(stderr_before, STDERR_FILENO);
+	if (r < 0)
+		keep_reason(captured, error);
+	if (r < 0 && !*error->text)
+		error_set(error, r, "%s: cannot be mounted on", m->options->mountpoint);
+	return r;
+}
+
+static int mount_and_serve(struct mount *m, struct error *error)
+{
+	signals_block();
+	int r = mount_session(m, error);
+	if (r == 0) {
+		if (!m->options->foreground)
+			r = daemonise(m, error);
+		if (r == 0)
+			r = serve(m, error);
+		fuse_session_unmount(m->session);
+	}
+	return r;
+}
+
+int mount_serve(struct mount *m, const char *source, struct error *error)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	mounting.error = error;
+	mounting.complete = false;
+	*error->text = '\0';
+	fuse_set_log_func(on_fuse_log);
+	raise_descriptor_limit();
+	int r = make_args(m->options, source, &args);
+	if (r == 0) {
+		m->session = fuse_session_new(&args, &operations, sizeof operations, m);
+		if (!m->session)
+			r = *error->text ? -EINVAL : error_set(error, -EINVAL, "libfuse refuses these options");
+	}
+	if (r == 0) {
+		r = mount_and_serve(m, error);
+		fuse_session_destroy(m->session);
+	}
+	fuse_opt_free_args(&args);
+	buffers_free();
+	mounting.error = NULL;
+	return r;
+}

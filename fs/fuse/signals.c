@@ -1,0 +1,91 @@
+#include "signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+
+/* Wakes the thread that waits for the loop's end, and tells the waiting thread that it has come. */
+#define WAKE SIGUSR1
+
+#define WAKE_AGAIN_MS 20
+
+static void set_of_all(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+void signals_block(void)
+{
+	sigset_t set;
+	set_of_all(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void on_wake(int number)
+{
+	(void)number;
+}
+
+/*
+ * libfuse's loop looks at the flag and then waits for a semaphore: a wake-up between the two is lost, so it is
+ * repeated until the loop has ended.
+ */
+static void end_loop(struct signals *s)
+{
+	const struct timespec pause = {.tv_nsec = WAKE_AGAIN_MS * 1000000L};
+	fuse_session_exit(s->m->session);
+	while (!s->ended) {
+		pthread_kill(s->main, WAKE);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void *signals_thread(void *arg)
+{
+	struct signals *s = arg;
+	sigset_t set;
+	set_of_all(&set);
+	sigaddset(&set, WAKE);
+	for (;;) {
+		int number = 0;
+		if (sigwait(&set, &number) != 0)
+			continue;
+		if (s->ended)
+			break;
+		if (number == SIGHUP)
+			entries_drop(s->m->entries);
+		else if (number != WAKE)
+			end_loop(s);
+		if (s->ended)
+			break;
+	}
+	return NULL;
+}
+
+int signals_start(struct signals *signals, struct mount *m)
+{
+	struct sigaction action = {.sa_handler = on_wake};
+	sigset_t all, before;
+	signals->m = m;
+	signals->main = pthread_self();
+	signals->ended = false;
+	sigemptyset(&action.sa_mask);
+	sigaction(WAKE, &action, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	int r = -pthread_create(&signals->thread, NULL, signals_thread, signals);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+void signals_stop(struct signals *signals)
+{
+	signals->ended = true;
+	pthread_kill(signals->thread, WAKE);
+	pthread_join(signals->thread, NULL);
+}

@@ -1,0 +1,54 @@
+/* What json_scan.c (structure, numbers, names) and json_string.c (strings) share. */
+#ifndef CKFS_JSON_SCAN_PRIVATE_H
+#define CKFS_JSON_SCAN_PRIVATE_H
+
+#include "ckfs/json_scan.h"
+
+#include <errno.h>
+
+enum state {
+	WANT_VALUE,
+	WANT_FIRST_ELEMENT, /* after "[": a value or "]" */
+	WANT_FIRST_KEY,     /* after "{": a name or "}" */
+	WANT_KEY,
+	WANT_COLON,
+	WANT_NEXT, /* after a value in a container: "," or its end */
+	WANT_END,  /* after the outermost value */
+	IN_STRING,
+	IN_ESCAPE,
+	IN_HEX,
+	IN_LITERAL,
+	IN_MINUS, /* the numbers: named after what came last */
+	IN_ZERO,
+	IN_INTEGER,
+	IN_POINT,
+	IN_FRACTION,
+	IN_E,
+	IN_E_SIGN,
+	IN_EXPONENT,
+};
+
+/*
+ * Every reader takes the bytes from p to end (at least one) and returns where it
+ * stopped. When it ends the scan it sets scan->result, and where it stopped is void.
+ */
+const uint8_t *json_read_string(struct json_scan *scan, const uint8_t *p, const uint8_t *end);
+const uint8_t *json_read_escape(struct json_scan *scan, const uint8_t *p, const uint8_t *end);
+
+static inline void json_fail(struct json_scan *scan)
+{
+	scan->result = -EUCLEAN;
+}
+
+static inline void json_emit(struct json_scan *scan, enum json_event event, const uint8_t *bytes, size_t n)
+{
+	if (scan->on_event)
+		scan->result = scan->on_event(scan->arg, event, scan->level, bytes, n);
+}
+
+static inline void json_value_done(struct json_scan *scan)
+{
+	scan->state = scan->level > 0 ? WANT_NEXT : WANT_END;
+}
+
+#endif

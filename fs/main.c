@@ -1,0 +1,75 @@
+/* ckfs [options] [SOURCE] MOUNTPOINT */
+#include "fuse/mount.h"
+#include "fuse/mountpoint.h"
+
+#include "ckfs/cleanup.h"
+#include "ckfs/known_keys.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Opens all that a mount needs, serves it, and closes it again. */
+static int run(struct options *options, struct error *error)
+{
+	struct mount m = {.options = options, .ready_fd = -1, .retries.lock = PTHREAD_MUTEX_INITIALIZER,
+		.handles.lock = PTHREAD_MUTEX_INITIALIZER};
+	cleanup_free char *source = NULL;
+	clock_gettime(CLOCK_REALTIME, &m.since);
+
+	int r = known_keys_new(&m.known);
+	if (r == 0 && options->keys_file)
+		r = known_keys_load(m.known, options->keys_file, error);
+	if (r == 0)
+		r = backend_open(options, &m.backend, &source, error);
+	if (r == 0)
+		r = mountpoint_prepare(options, source, error);
+	if (r == 0)
+		r = entries_new(options, m.backend, m.known, &m.stats, &m.entries);
+	if (r == 0)
+		r = inodes_new(&m.inodes);
+	if (r == 0)
+		r = mount_serve(&m, source, error);
+
+	handles_free_all(&m.handles);
+	inodes_free(m.inodes);
+	entries_free(m.entries);
+	backend_close(m.backend);
+	known_keys_free(m.known);
+	return r;
+}
+
+static int run_with(struct options *options, struct error *error)
+{
+	if (options->help) {
+		options_print_help();
+		return 0;
+	}
+	if (options->version) {
+		printf("ckfs %s (libfuse %s)\n", CKFS_VERSION, fuse_pkgversion());
+		return 0;
+	}
+	log_open(options->has_log ? options->log : options->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG);
+	return run(options, error);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct error error = {.text = ""};
+	/* Names match a glob by characters. */
+	setlocale(LC_CTYPE, "C.UTF-8");
+	if (sodium_init() < 0) {
+		fputs("ckfs: libsodium does not work here\n", stderr);
+		return 1;
+	}
+	int r = options_parse(argc, argv, &options, &error);
+	if (r == 0)
+		r = run_with(&options, &error);
+	if (r < 0)
+		fprintf(stderr, "ckfs: %s\n", *error.text ? error.text : strerror(-r));
+	options_done(&options);
+	return r < 0 ? 1 : 0;
+}

@@ -1,0 +1,147 @@
+#include "ckfs/slice.h"
+
+#include "ckfs/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct storage {
+	atomic_uint refs;
+	int fd;          /* -1: memory */
+	uint8_t *memory; /* NULL: fd */
+	atomic_uint_least64_t *counter;
+	uint64_t charged;
+	size_t first_length;
+	uint8_t first[]; /* what stands at 0, kept in memory */
+};
+
+static int storage_new(int fd, void *memory, const void *first, size_t n, struct storage **ret)
+{
+	struct storage *s = malloc(sizeof *s + n);
+	if (!s)
+		return -ENOMEM;
+	*s = (struct storage){.first_length = n};
+	if (n > 0)
+		memcpy(s->first, first, n);
+	atomic_init(&s->refs, 1);
+	s->fd = fd;
+	s->memory = memory;
+	*ret = s;
+	return 0;
+}
+
+int storage_new_fd(int fd, struct storage **ret)
+{
+	return storage_new(fd, NULL, NULL, 0, ret);
+}
+
+int storage_new_fd_read(int fd, const void *first, size_t n, struct storage **ret)
+{
+	return storage_new(fd, NULL, first, n, ret);
+}
+
+int storage_new_memory(void *memory, struct storage **ret)
+{
+	return storage_new(-1, memory, NULL, 0, ret);
+}
+
+struct storage *storage_ref(struct storage *storage)
+{
+	if (storage)
+		atomic_fetch_add(&storage->refs, 1);
+	return storage;
+}
+
+void storage_unref(struct storage *storage)
+{
+	if (!storage || atomic_fetch_sub(&storage->refs, 1) != 1)
+		return;
+	if (storage->counter)
+		atomic_fetch_sub(storage->counter, storage->charged);
+	if (storage->fd >= 0)
+		close(storage->fd);
+	free(storage->memory);
+	free(storage);
+}
+
+void storage_charge(struct storage *storage, atomic_uint_least64_t *counter, uint64_t bytes)
+{
+	storage->counter = counter;
+	storage->charged = bytes;
+}
+
+int storage_fd(const struct storage *storage)
+{
+	return storage->fd;
+}
+
+void slice_new(struct storage *storage, uint64_t offset, uint64_t length, struct slice *ret)
+{
+	*ret = (struct slice){.storage = storage_ref(storage), .offset = offset, .length = length};
+}
+
+int slice_new_copy(const void *bytes, size_t n, struct slice *ret)
+{
+	cleanup_free uint8_t *copy = malloc(n ? n : 1);
+	struct storage *storage;
+	if (!copy)
+		return -ENOMEM;
+	if (n)
+		memcpy(copy, bytes, n);
+	int r = storage_new_memory(copy, &storage);
+	if (r < 0)
+		return r;
+	copy = NULL;
+	*ret = (struct slice){.storage = storage, .length = n};
+	return 0;
+}
+
+int slice_sub(const struct slice *slice, uint64_t offset, uint64_t length, struct slice *ret)
+{
+	if (offset > slice->length || length > slice->length - offset)
+		return -ERANGE;
+	slice_new(slice->storage, slice->offset + offset, length, ret);
+	return 0;
+}
+
+void slice_copy(const struct slice *slice, struct slice *ret)
+{
+	slice_new(slice->storage, slice->offset, slice->length, ret);
+}
+
+void slice_done(struct slice *slice)
+{
+	storage_unref(slice->storage);
+	*slice = (struct slice){0};
+}
+
+int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t n)
+{
+	if (offset > slice->length || n > slice->length - offset)
+		return -ERANGE;
+	if (n == 0)
+		return 0;
+	uint64_t at = slice->offset + offset;
+	if (slice->storage->memory) {
+		memcpy(buf, slice->storage->memory + at, n);
+		return 0;
+	}
+	if (at < slice->storage->first_length && n <= slice->storage->first_length - at) {
+		memcpy(buf, slice->storage->first + at, n);
+		return 0;
+	}
+	uint8_t *to = buf;
+	while (n > 0) {
+		ssize_t got = pread(slice->storage->fd, to, n, (off_t)at);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			return -EIO;
+		to += got;
+		at += (uint64_t)got;
+		n -= (size_t)got;
+	}
+	return 0;
+}

@@ -1,0 +1,103 @@
+#include "ckfs/work.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct work_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* protected by lock */
+	struct work *first, **last;
+	unsigned idle, queued, started;
+	bool ending;
+	unsigned thread_count;
+	pthread_t threads[];
+};
+
+int work_pool_new(unsigned threads, struct work_pool **ret)
+{
+	struct work_pool *pool = calloc(1, sizeof *pool + threads * sizeof *pool->threads);
+	if (!pool)
+		return -ENOMEM;
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_cond_init(&pool->changed, NULL);
+	pool->last = &pool->first;
+	pool->thread_count = threads;
+	*ret = pool;
+	return 0;
+}
+
+static void *work_thread(void *arg)
+{
+	struct work_pool *pool = arg;
+	pthread_mutex_lock(&pool->lock);
+	for (;;) {
+		struct work *work = pool->first;
+		if (!work && pool->ending)
+			break;
+		if (!work) {
+			pool->idle++;
+			pthread_cond_wait(&pool->changed, &pool->lock);
+			pool->idle--;
+			continue;
+		}
+		pool->first = work->next;
+		pool->queued--;
+		if (!pool->first)
+			pool->last = &pool->first;
+		pthread_mutex_unlock(&pool->lock);
+		work->run(work);
+		pthread_mutex_lock(&pool->lock);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return NULL;
+}
+
+/* Signals are for the main thread. */
+static bool start_thread(struct work_pool *pool)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	bool started = pthread_create(&pool->threads[pool->started], NULL, work_thread, pool) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pool->started += started;
+	return started;
+}
+
+void work_submit(struct work_pool *pool, struct work *work)
+{
+	work->next = NULL;
+	pthread_mutex_lock(&pool->lock);
+	if (pool->queued >= pool->idle && pool->started < pool->thread_count)
+		start_thread(pool);
+	bool queued = pool->started > 0;
+	if (queued) {
+		*pool->last = work;
+		pool->last = &work->next;
+		pool->queued++;
+		pthread_cond_signal(&pool->changed);
+	}
+	pthread_mutex_unlock(&pool->lock);
+	/* A machine that gives no thread still gets its answer. */
+	if (!queued)
+		work->run(work);
+}
+
+void work_pool_free(struct work_pool *pool)
+{
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->ending = true;
+	pthread_cond_broadcast(&pool->changed);
+	pthread_mutex_unlock(&pool->lock);
+	for (unsigned i = 0; i < pool->started; i++)
+		pthread_join(pool->threads[i], NULL);
+	pthread_cond_destroy(&pool->changed);
+	pthread_mutex_destroy(&pool->lock);
+	free(pool);
+}
