@@ -1,0 +1,273 @@
+"""The rows of the bench: each is a function of a Bench that yields Figures."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import material
+from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, touch_memory
+
+MIB = 1 << 20
+NAMES = 100_000
+SMALL_ENTRIES = 2000
+SMALL_SIZE = 4096
+READ_AHEAD_KB = 512  # for the do-nothing filesystem: the kernel's 128 slow it down
+
+
+@dataclasses.dataclass
+class Bench:
+    """What every row needs: the programs, a scratch directory, and how much to do."""
+
+    ckfs: list[str]
+    nullfs: list[str]
+    scratch: pathlib.Path
+    size: int
+    runs: int
+
+    @functools.cached_property
+    def table(self) -> material.Table:
+        return material.make_table(self.scratch, self.size)
+
+    def mount(self, cache: pathlib.Path) -> contextlib.AbstractContextManager[Mount]:
+        return mounted([*self.ckfs, str(cache)], self.scratch)
+
+    def mount_null(self, **options: int) -> contextlib.AbstractContextManager[Mount]:
+        settings = ",".join(f"{name}={value}" for name, value in options.items())
+        return mounted([*self.nullfs, "-o", settings], self.scratch)
+
+    def arrow(self, mount: Mount) -> pathlib.Path:
+        return mount.path / "arrow" / f"{self.table.hash}.arrow"
+
+
+def read_all(path: pathlib.Path) -> float:
+    """Seconds to read an open file from end to end, 1 MiB at a time into one buffer."""
+    buffer = bytearray(MIB)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+
+        def read() -> None:
+            while os.readv(descriptor, [buffer]):
+                pass
+
+        return seconds(read)
+    finally:
+        os.close(descriptor)
+
+
+def sum_columns(path: pathlib.Path) -> float:
+    """Seconds to map an Arrow file and sum all its columns."""
+    import pyarrow
+    import pyarrow.compute
+
+    def total() -> None:
+        with pyarrow.memory_map(str(path)) as source:
+            for column in pyarrow.ipc.open_file(source).read_all().columns:
+                pyarrow.compute.sum(column)
+
+    return seconds(total)
+
+
+def memory(bench: Bench) -> Iterator[Figure]:
+    """Private memory of the daemon while one table is read in two views and mapped."""
+    peaks, kept = [], []
+    for _ in range(bench.runs):
+        with bench.mount(bench.table.cache) as mount:
+            before = mount.rss_anon()
+            with Peak(mount.rss_anon) as peak:
+                read_all(mount.path / bench.table.hash)
+                read_all(bench.arrow(mount))
+                sum_columns(bench.arrow(mount))
+            peaks.append((peak.value - before) / MIB)
+            kept.append((mount.rss_anon() - before) / MIB)
+    yield Figure("daemon's private memory, growth at most", peaks, unit="MiB", goal=8, goal_is_ratio=False)
+    yield Figure("daemon's private memory, growth kept", kept, unit="MiB", goal=8, goal_is_ratio=False)
+
+
+def warm(bench: Bench) -> Iterator[Figure]:
+    """What the kernel has cached, against the same bytes in a plain file."""
+    plain = bench.table.plain
+    with bench.mount(bench.table.cache) as mount:
+        arrow, root = bench.arrow(mount), mount.path / bench.table.hash
+        for path in (root, arrow, plain):
+            read_all(path)
+            read_all(path)
+        sums = interleaved(bench.runs, lambda: sum_columns(arrow), lambda: sum_columns(plain))
+        yield Figure("warm `memory_map`, sum of all columns", *sums, goal=1.2)
+        reads = interleaved(bench.runs, lambda: read_all(arrow), lambda: read_all(plain), lambda: read_all(root))
+        yield Figure("warm sequential read, `arrow/`", reads[0], reads[1], goal=1.4)
+        yield Figure("warm sequential read, root", reads[2], reads[1], goal=1.4)
+
+
+def cold(bench: Bench) -> Iterator[Figure]:
+    """A fresh mount each time, the backing file in memory; the do-nothing filesystem shows FUSE's own share."""
+    plain = bench.table.plain
+    read_all(plain)
+
+    def fresh(measure, verified: bool = False) -> float:
+        with bench.mount(bench.table.cache) as mount:
+            if verified:
+                os.close(os.open(bench.arrow(mount), os.O_RDONLY))
+            touch_memory(bench.table.size * 9 // 8)
+            return measure(mount)
+
+    def read_zeros() -> float:
+        with bench.mount_null(names=1, size=bench.table.size) as mount:
+            set_read_ahead(mount.path, READ_AHEAD_KB)
+            touch_memory(bench.table.size * 9 // 8)
+            return read_all(next(mount.path.iterdir()))
+
+    def open_and_read(path: pathlib.Path) -> float:
+        return seconds(lambda: read_all(path))
+
+    root, arrow, whole, null, native = interleaved(
+        bench.runs,
+        lambda: fresh(lambda mount: read_all(mount.path / bench.table.hash)),
+        lambda: fresh(lambda mount: read_all(bench.arrow(mount)), verified=True),
+        lambda: fresh(lambda mount: open_and_read(bench.arrow(mount))),
+        read_zeros,
+        lambda: read_all(plain),
+    )
+    yield Figure("cold sequential read, root", root, native, goal=2.2)
+    yield Figure("cold sequential read, `arrow/`, verified before", arrow, native, goal=2.2)
+    yield Figure("cold sequential read, `arrow/`, with its verification", whole, native)
+    yield Figure("for comparison: root against zeros from the do-nothing filesystem", root, null)
+    sums = interleaved(
+        bench.runs,
+        lambda: fresh(lambda mount: sum_columns(bench.arrow(mount)), verified=True),
+        lambda: sum_columns(plain),
+        lambda: fresh(lambda mount: sum_columns(bench.arrow(mount))),
+    )
+    yield Figure("cold `memory_map`, sum of all columns, verified before", sums[0], sums[1])
+    yield Figure("cold `memory_map`, sum of all columns, with its verification", sums[2], sums[1])
+
+
+def listing(bench: Bench) -> Iterator[Figure]:
+    """A directory of 100,000 entries, against as many names that cost nothing, and the directory itself."""
+    cache = bench.scratch / "names"
+    material.make_entries(cache, NAMES, b"\x00" * 100)
+
+    def on_fresh_mounts(*command: str) -> tuple[list[list[float]], list[list[float]]]:
+        """[first, second] times of a command, for ckfs and for the do-nothing filesystem."""
+        ours: list[list[float]] = [[], []]
+        null: list[list[float]] = [[], []]
+        for _ in range(bench.runs):
+            with bench.mount(cache) as ckfs, bench.mount_null(names=NAMES) as nullfs:
+                for again in (0, 1):
+                    ours[again].append(run_quietly(*command, str(ckfs.path)))
+                    null[again].append(run_quietly(*command, str(nullfs.path)))
+        return ours, null
+
+    for where, placed in ((", all on one CPU", one_cpu), ("", contextlib.nullcontext)):
+        with placed():
+            ours, null = on_fresh_mounts("ls", "-l")
+        yield Figure(f"`ls -l` of 100,000, fresh mount{where}", ours[0], null[0], goal=1.3)
+        yield Figure(f"`ls -l` of 100,000, again{where}", ours[1], null[1], goal=1.3)
+
+    with bench.mount(cache) as mount, bench.mount_null(names=NAMES) as nullfs:
+        for path in (mount.path, nullfs.path, cache):
+            run_quietly("ls", "-f", str(path))
+        for command, goal in ((["ls", "-f"], 3), (["find", "-maxdepth", "1", "-size", "+0"], None), (["ls", "--color=always"], None)):
+            on = [_command_at(command, path) for path in (mount.path, cache, nullfs.path)]
+            times = interleaved(bench.runs, *(functools.partial(run_quietly, *c) for c in on))
+            name = " ".join(command)
+            yield Figure(f"`{name}` against the native directory", times[0], times[1], goal=goal)
+            yield Figure(f"`{name}` against the do-nothing filesystem", times[0], times[2])
+
+
+def _command_at(command: list[str], path: pathlib.Path) -> list[str]:
+    """find takes its place first, ls last."""
+    if command[0] == "find":
+        return ["find", str(path), *command[1:]]
+    return [*command, str(path)]
+
+
+def open_table(bench: Bench) -> Iterator[Figure]:
+    """`pyarrow.memory_map` and one column, against cachekit's own read of the entry; a fresh process each."""
+    table = bench.table
+    names = ("first", "later", "sdk", "plain")
+    results: dict[str, list[dict]] = {name: [] for name in names}
+    for _ in range(bench.runs):
+        with bench.mount(table.cache) as mount:
+            for name in ("first", "later"):
+                results[name].append(_read_in_child("map", bench.arrow(mount)))
+            results["sdk"].append(_read_in_child("sdk", table.cache))
+            results["plain"].append(_read_in_child("map", table.plain))
+    sums = {result["sum"] for side in results.values() for result in side}
+    assert len(sums) == 1, f"the readers do not agree: {sums}"
+
+    def column(side: str, field: str, scale: float = 1) -> list[float]:
+        return [result[field] / scale for result in results[side]]
+
+    sdk = column("sdk", "seconds")
+    yield Figure("open and one column, first (verifies), against cachekit's read", column("first", "seconds"), sdk)
+    yield Figure("open and one column, later, against cachekit's read", column("later", "seconds"), sdk)
+    yield Figure(
+        "open and one column, later, against the plain file", column("later", "seconds"), column("plain", "seconds")
+    )
+    for field, what in (("peak_private", "private"), ("peak_rss", "resident, mapped pages counted")):
+        yield Figure(
+            f"reader's memory, {what}, against cachekit's read",
+            column("later", field, MIB),
+            column("sdk", field, MIB),
+            unit="MiB",
+        )
+
+
+def _read_in_child(action: str, path: pathlib.Path) -> dict:
+    done = subprocess.run(
+        [sys.executable, str(material.READER), action, str(path)], stdout=subprocess.PIPE, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def small(bench: Bench) -> Iterator[Figure]:
+    """open + read + close of many small entries, all cached; everything on one CPU."""
+    cache, plain = bench.scratch / "small", bench.scratch / "small-plain"
+    payload = b"x" * SMALL_SIZE
+    hashes = material.make_entries(cache, SMALL_ENTRIES, payload)
+    material.make_files(plain, hashes, payload)
+
+    def each(directory: pathlib.Path, names: list[str]) -> float:
+        def read() -> None:
+            for name in names:
+                descriptor = os.open(directory / name, os.O_RDONLY)
+                os.read(descriptor, 2 * SMALL_SIZE)
+                os.close(descriptor)
+
+        return seconds(read) / len(names)
+
+    null_options = {"names": SMALL_ENTRIES, "size": SMALL_SIZE, "timeout": 0}
+    with one_cpu(), bench.mount(cache) as mount, bench.mount_null(**null_options) as nullfs:
+        null_names = os.listdir(nullfs.path)
+        first = each(mount.path, hashes)
+        each(nullfs.path, null_names)
+        each(plain, hashes)
+        times = interleaved(
+            bench.runs,
+            lambda: each(mount.path, hashes),
+            lambda: each(plain, hashes),
+            lambda: each(nullfs.path, null_names),
+        )
+    yield Figure("open + read + close of 4 KiB, against native files", times[0], times[1], unit="µs")
+    yield Figure("open + read + close of 4 KiB, against the do-nothing filesystem", times[0], times[2], unit="µs")
+    yield Figure("open + read + close of 4 KiB, first time", [first], [statistics.median(times[1])], unit="µs")
+
+
+
+ROWS = {
+    "memory": memory,
+    "warm": warm,
+    "cold": cold,
+    "listing": listing,
+    "open": open_table,
+    "small": small,
+}

@@ -1,0 +1,121 @@
+"""Small things that several tests of the mount need: stored bytes, names, errors."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import json
+import os
+import subprocess
+
+import xxhash
+
+FORMATS = ("raw", "frame", "arrow", "npy", "msgpack", "json", "meta")
+EXTENSION = {"arrow": ".arrow", "npy": ".npy", "msgpack": ".msgpack", "json": ".json", "meta": ".json"}
+
+
+def v3(payload: bytes, metadata: dict | None = None, serializer: str = "auto", header: bytes | None = None) -> bytes:
+    """A v3 frame; `header` replaces the whole header JSON."""
+    if header is None:
+        header = json.dumps({"s": serializer, "m": metadata or {}, "v": "2.0"}, ensure_ascii=False).encode()
+    return b"CK\x03" + len(header).to_bytes(4, "big") + header + payload
+
+
+def legacy(payload: bytes, metadata: dict | None = None, serializer: str = "default") -> bytes:
+    """A legacy frame, as the SDK wrote it before v3."""
+    data = base64.b64encode(payload).decode()
+    return json.dumps({"data": data, "metadata": metadata or {}, "serializer": serializer, "version": "2.0"}).encode()
+
+
+def prefixed(document: bytes) -> bytes:
+    """The document behind its 8-byte xxh3 prefix."""
+    return xxhash.xxh3_64_digest(document) + document
+
+
+def metadata(kind: str, **more) -> dict:
+    """Frame metadata as cachekit writes it for `arrow`, `orjson`, `numpy`, `msgpack`."""
+    form = "msgpack" if kind == "numpy" else kind
+    return {"format": form, "encoding": "utf-8", "compressed": kind == "msgpack", "original_type": kind, **more}
+
+
+def flipped(value: bytes, at: int = -1) -> bytes:
+    """The value with one byte altered."""
+    changed = bytearray(value)
+    changed[at] ^= 1
+    return bytes(changed)
+
+
+def read(path) -> bytes:
+    """A file's bytes, through one descriptor and plain reads."""
+    with open(path, "rb", buffering=0) as file:
+        pieces = []
+        while piece := file.read(1 << 20):
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def errno_name(number: int) -> str:
+    return "EOPNOTSUPP" if number == errno.EOPNOTSUPP else errno.errorcode[number]
+
+
+def failure(path) -> str | None:
+    """The name of the errno that opening and reading the path gives; None when it succeeds."""
+    try:
+        read(path)
+    except OSError as e:
+        return errno_name(e.errno)
+    return None
+
+
+def lookup_failure(path) -> str | None:
+    """The name of the errno of a stat by path; None when it succeeds."""
+    try:
+        os.stat(path)
+    except OSError as e:
+        return errno_name(e.errno)
+    return None
+
+
+def listing(path) -> set[str]:
+    return set(os.listdir(path))
+
+
+def xattrs(path) -> dict[str, bytes]:
+    """All extended attributes, without `user.ckfs.`."""
+    return {name.removeprefix("user.ckfs."): os.getxattr(path, name) for name in os.listxattr(path)}
+
+
+def meta(mnt, key: str) -> dict:
+    return json.loads(read(mnt / f"meta/{name_of(key)}.json"))
+
+
+def birth_ns(path) -> int:
+    """When a file was made, in nanoseconds."""
+    seconds, fraction = subprocess.check_output(["stat", "-c", "%.9W", path], text=True).strip().split(".")
+    return int(seconds) * 1_000_000_000 + int(fraction)
+
+
+def escaped(key: str | bytes) -> bytes:
+    """The key with the contract's escapes, uncut."""
+    raw = key.encode() if isinstance(key, str) else key
+    out = b"".join(b"%%%02X" % c if c < 0x20 or c in b"/%\x7f" else bytes([c]) for c in raw)
+    if raw in {b".", b"..", b".ckfs", *(name.encode() for name in FORMATS)}:
+        out = b"%%%02X" % raw[0] + out[1:]
+    return out
+
+
+def name_of(key: str | bytes) -> str:
+    """The file name of a key; a long one is cut before an escape or character that would pass byte 206."""
+    raw = key.encode() if isinstance(key, str) else key
+    name = escaped(raw)
+    if len(name) > 240:
+        cut = 206
+        while name[cut] & 0xC0 == 0x80:
+            cut -= 1
+        for back in (1, 2):
+            if name[cut - back : cut - back + 1] == b"%":
+                cut -= back
+                break
+        name = name[:cut] + b"%~" + hashlib.blake2b(raw, digest_size=16).hexdigest().encode()
+    return os.fsdecode(name)

@@ -1,0 +1,127 @@
+"""§1, §6: what is wrong before the mount serves is one line on stderr, and exit status 1."""
+
+import os
+import shutil
+
+import pytest
+
+from commands import REFUSED, SELECTORS, command, complaint, mounted  # noqa: F401 - a fixture
+from helpers import read
+
+# Errors: exit 1 and one line that names the problem
+
+WRONG = {
+    "no such directory": (["{tmp}/nowhere", "{point}"], ["{tmp}/nowhere", "No such"]),
+    "no such directory in a URL": (["file://{tmp}/no%20where", "{point}"], ["{tmp}/no where", "No such"]),
+    "source is a file": (["{tmp}/file", "{point}"], ["{tmp}/file", "Not a directory"]),
+    "mountpoint is missing": (["{source}", "{tmp}/nowhere"], ["{tmp}/nowhere", "No such"]),
+    "mountpoint is a file": (["{source}", "{tmp}/file"], ["{tmp}/file", "Not a directory"]),
+    "unknown option": (["-o", "nonsense=1", "{source}", "{point}"], ["option", "nonsense"]),
+    "option of a later build": (["-o", "write", "{source}", "{point}"], ["write", "this build"]),
+    "unknown flag": (["--nonsense", "{source}", "{point}"], ["--nonsense"]),
+    "unknown letter": (["-Z", "{source}", "{point}"], ["Z"]),
+    "option without its value": (["{source}", "{point}", "-o"], []),
+    "no operand": ([], ["MOUNTPOINT"]),
+    "three operands": (["{source}", "{point}", "{tmp}/third"], ["{tmp}/third"]),
+    "unknown scheme": (["ftp://host/dir", "{point}"], ["ftp"]),
+    "Redis": (["redis://localhost", "{point}"], ["Redis", "this build"]),
+    "Redis with TLS": (["rediss://localhost", "{point}"], ["this build"]),
+    "Redis by a socket": (["unix:///run/redis.sock?db=0", "{point}"], ["this build"]),
+    "Redis Cluster": (["redis-cluster://localhost:1", "{point}"], ["this build"]),
+    "Redis Sentinel": (["redis-sentinel://localhost:1/main", "{point}"], ["this build"]),
+    "Memcached": (["memcached://localhost", "{point}"], ["this build"]),
+    "HTTP service": (["https://api.cachekit.io", "{point}"], ["this build"]),
+    "file URL of another host": (["file://host/dir", "{point}"], ["file://host/dir"]),
+    "file URL with a broken escape": (["file:///a%G0", "{point}"], ["file:///a", "%"]),
+    "file URL with a NUL": (["file:///a%00b", "{point}"], ["file:///a", "%"]),
+    "umask is no number": (["-o", "umask=8", "{source}", "{point}"], ["umask"]),
+    "umask is out of range": (["-o", "umask=1000", "{source}", "{point}"], ["umask"]),
+    "uid is no number": (["-o", "uid=-1", "{source}", "{point}"], ["uid"]),
+    "gid is no number": (["-o", "gid=12x", "{source}", "{point}"], ["gid"]),
+    "verify is another word": (["-o", "verify=always", "{source}", "{point}"], ["verify"]),
+    "keys file is missing": (["-o", "keys={tmp}/nokeys", "{source}", "{point}"], ["{tmp}/nokeys", "No such"]),
+    "listed_ttl is no number": (["-o", "listed_ttl=soon", "{source}", "{point}"], ["listed_ttl"]),
+    "cache_size is no size": (["-o", "cache_size=big", "{source}", "{point}"], ["cache_size"]),
+    "max_threads is zero": (["-o", "max_threads=0", "{source}", "{point}"], ["max_threads"]),
+    "log is another word": (["-o", "log=file", "{source}", "{point}"], ["log"]),
+    "spool_dir is missing": (["-o", "spool_dir={tmp}/nospool", "{source}", "{point}"], ["{tmp}/nospool", "No such"]),
+    "empty source": (["", "{point}"], []),
+}
+
+
+def refusal(command, case: str, *flags) -> tuple:
+    (command.tmp / "file").write_text("x")
+    (command.tmp / "third").mkdir()
+    names = {"tmp": command.tmp, "source": command.source, "point": command.point}
+    args, words = WRONG[case]
+    return complaint(command(*flags, *(a.format(**names) for a in args)), *(w.format(**names) for w in words))
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_exits_with_1_and_one_line_that_names_the_problem(command, case):
+    assert refusal(command, case) == REFUSED
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_so_it_does_in_the_foreground(command, case):
+    assert refusal(command, case, "-f") == REFUSED
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_call_leaves_no_mount_and_no_process(command, case):
+    refusal(command, case)
+    assert (mounted(command.point), command.daemons()) == (None, [])
+
+
+@pytest.mark.parametrize("spelling", ["mnt", "mnt/", "./mnt", "link"])
+def test_a_mountpoint_that_serves_a_ckfs_is_busy(command, spelling):
+    (command.tmp / "link").symlink_to("mnt")
+    command(command.source, command.point)
+    assert complaint(command("cache", spelling), str(command.point), "already") == REFUSED
+
+
+def test_a_mountpoint_inside_which_the_cache_lies_is_refused(command):
+    assert complaint(command("cache", command.tmp), str(command.tmp)) == REFUSED
+
+
+def test_a_busy_mountpoint_goes_on_serving(command):
+    command(command.source, command.point)
+    command(command.source, command.point)
+    assert read(command.point / "key") == b"value"
+
+
+@pytest.mark.parametrize("one, other", [(a, b) for a in SELECTORS for b in SELECTORS if a < b])
+def test_two_sources_in_the_environment_are_named(command, one, other):
+    result = command(command.point, env={one: SELECTORS[one], other: SELECTORS[other]})
+    assert complaint(result, one, other) == REFUSED
+
+
+@pytest.mark.parametrize("name", ["CACHEKIT_API_KEY", "CACHEKIT_REDIS_URL", "CACHEKIT_MEMCACHED_SERVERS", "REDIS_URL"])
+def test_a_source_in_the_environment_that_this_build_lacks_is_refused(command, name):
+    result = command(command.point, env={name: SELECTORS.get(name, "redis://localhost")})
+    assert complaint(result, "this build") == REFUSED
+
+
+@pytest.mark.parametrize("name", ["CACHEKIT_API_KEY", "CACHEKIT_REDIS_URL"])
+def test_a_secret_in_the_environment_is_not_printed(command, name):
+    assert "secret" not in command(command.point, env={name: SELECTORS[name]}).stderr
+
+
+def test_a_secret_in_a_url_is_not_printed(command):
+    assert "s3cr3t" not in command("redis://user:s3cr3t@localhost/0", command.point).stderr
+
+
+def test_without_a_source_the_missing_default_directory_is_named(command):
+    result = command(command.point, env={"TMPDIR": str(command.tmp)})
+    assert complaint(result, f"{command.tmp}/cachekit") == REFUSED
+
+
+def test_a_default_directory_of_another_user_is_refused(command):
+    shutil.move(command.source, command.tmp / "cachekit")
+    os.chown(command.tmp / "cachekit", 1234, 1234)
+    assert complaint(command(command.point, env={"TMPDIR": str(command.tmp)}), f"{command.tmp}/cachekit") == REFUSED
+
+
+def test_a_default_directory_that_is_a_symlink_is_refused(command):
+    (command.tmp / "cachekit").symlink_to(command.source)
+    assert complaint(command(command.point, env={"TMPDIR": str(command.tmp)}), f"{command.tmp}/cachekit") == REFUSED

@@ -1,0 +1,173 @@
+"""§6: documents that do not fit, are altered, or are none for a view."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy
+import pytest
+
+from entries import (
+    FORMATS,
+    TABLE,
+    flip,
+    framed,
+    numpy_raw,
+    opening,
+    prefixed,
+    slurp,
+)
+
+
+class TestArrow:
+    @pytest.mark.parametrize("position", [-1, -100, 200], ids=["trailer", "body", "head"])
+    def test_an_altered_byte_gives_ebadmsg(self, cache, mnt, position):
+        cache.put("k", TABLE, "arrow")
+        payload = len(cache.payload("k"))
+        start = len(cache.value("k")) - payload
+        cache.set("k", flip(cache.value("k"), start + position if position > 0 else position))
+        assert opening(mnt / "arrow/k.arrow") == "EBADMSG"
+
+    def test_an_altered_prefix_gives_ebadmsg(self, cache, mnt):
+        cache.put("k", TABLE, "arrow")
+        start = len(cache.value("k")) - len(cache.payload("k"))
+        cache.set("k", flip(cache.value("k"), start))
+        assert opening(mnt / "arrow/k.arrow") == "EBADMSG"
+
+    def test_a_cut_document_gives_ebadmsg(self, cache, mnt):
+        cache.put("k", TABLE, "arrow")
+        cache.set("k", cache.value("k")[:-1])
+        assert opening(mnt / "arrow/k.arrow") == "EBADMSG"
+
+    @pytest.mark.parametrize("payload", [b"", b"ARROW", bytes(13), b"PARQUET1" * 20, prefixed(b"PARQUET1" * 20), bytes(9) + b"ARROW1" * 9])
+    def test_without_the_magic_it_gives_euclean(self, cache, mnt, payload):
+        cache.set("k", framed(payload, "arrow", "arrow"))
+        assert opening(mnt / "arrow/k.arrow") == "EUCLEAN"
+
+    def test_it_fails_the_same_at_every_open(self, cache, mnt):
+        cache.put("k", TABLE, "arrow")
+        cache.set("k", flip(cache.value("k"), -100))
+        assert [opening(mnt / "arrow/k.arrow") for _ in range(5)] == ["EBADMSG"] * 5
+
+    def test_the_root_serves_an_altered_payload(self, cache, mnt):
+        cache.put("k", TABLE, "arrow")
+        cache.set("k", flip(cache.value("k"), -100))
+        opening(mnt / "arrow/k.arrow")
+        assert slurp(mnt / "k") == cache.payload("k")
+
+    def test_a_repaired_entry_opens_at_once(self, cache, mnt):
+        cache.put("k", TABLE, "arrow")
+        good = cache.value("k")
+        cache.set("k", flip(good, -100))
+        opening(mnt / "arrow/k.arrow")
+        cache.set("k", good)
+        assert opening(mnt / "arrow/k.arrow") == "OK"
+
+    def test_verify_never_serves_a_mismatch(self, cache, mount):
+        cache.put("k", TABLE, "arrow")
+        cache.set("k", flip(cache.value("k"), -100))
+        m = mount(cache, "verify=never")
+        assert slurp(m / "arrow/k.arrow") == cache.payload("k")[8:]
+
+    def test_verify_never_still_wants_the_magic(self, cache, mount):
+        cache.set("k", framed(prefixed(b"PARQUET1" * 20), "arrow", "arrow"))
+        assert opening(mount(cache, "verify=never") / "arrow/k.arrow") == "EUCLEAN"
+
+
+class TestNpy:
+    CASES = {
+        "short": prefixed(numpy_raw("int64", (5,), bytes(39))),
+        "long": prefixed(numpy_raw("int64", (5,), bytes(41))),
+        "unprefixed-short": numpy_raw("int64", (5,), bytes(39)),
+        "no-magic": prefixed(b"NUMPY-RAW" + bytes(40)),
+        "empty": b"",
+        "magic-only": prefixed(b"NUMPY_RAW"),
+        "cut-dtype": prefixed(b"NUMPY_RAW\x40\x00int64"),
+        "cut-shape": prefixed(numpy_raw("int64", (5,), b"")[:-1]),
+        "odd-shape-length": prefixed(b"NUMPY_RAW\x05\x00int64\x03\x00\x01\x00\x00"),
+        "control-bytes-in-dtype": prefixed(numpy_raw("int\x0064", (1,), bytes(8))),
+        "empty-dtype": prefixed(numpy_raw("", (1,), bytes(8))),
+        "overflow": prefixed(numpy_raw("int64", (0xFFFFFFFF,) * 4, bytes(64))),
+        "overflow-to-zero": prefixed(numpy_raw("int64", (1 << 31, 1 << 31, 4), b"")),
+        "65-dimensions": prefixed(numpy_raw("int8", (1,) * 65, bytes(1))),
+    }
+
+    @pytest.mark.parametrize("case", CASES)
+    def test_what_does_not_fit_together_gives_euclean(self, cache, mnt, case):
+        cache.set("k", framed(self.CASES[case], "msgpack", "numpy"))
+        assert opening(mnt / "npy/k.npy") == "EUCLEAN"
+
+    def test_an_altered_byte_gives_ebadmsg(self, cache, mnt):
+        cache.put("k", numpy.arange(100.0), "auto")
+        cache.set("k", flip(cache.value("k"), -1))
+        assert opening(mnt / "npy/k.npy") == "EBADMSG"
+
+    @pytest.mark.parametrize("dtype", ["object", "StringDType()", "[('a', '<i4'), ('b', '<f8')]", "bfloat16"])
+    def test_what_npy_has_no_plain_form_for_gives_eopnotsupp(self, cache, mnt, dtype):
+        cache.set("k", framed(prefixed(numpy_raw(dtype, (1,), bytes(16))), "msgpack", "numpy"))
+        assert opening(mnt / "npy/k.npy") == "EOPNOTSUPP"
+
+
+class TestOrjson:
+    @pytest.mark.parametrize("payload", [b"not json at all", bytes(10), b'{"a": 1000', b"[1, 2, 3, 4] x", b'["\xff", 1234567]'])
+    def test_an_unprefixed_payload_that_is_not_json_gives_ebadmsg(self, cache, mnt, payload):
+        cache.set("k", framed(payload, "orjson", "orjson"))
+        assert opening(mnt / "json/k.json") == "EBADMSG"
+
+    @pytest.mark.parametrize("position", [0, 7, 8, -1])
+    def test_an_altered_byte_gives_ebadmsg(self, cache, mnt, position):
+        payload = prefixed(b'{"a": [1, 2, 3]}')
+        cache.set("k", framed(flip(payload, position), "orjson", "orjson"))
+        assert opening(mnt / "json/k.json") == "EBADMSG"
+
+    @pytest.mark.parametrize("payload", [b"", b"{", b"nul", b"not json", b"123456 89"])
+    def test_under_ten_bytes_that_are_no_json_give_euclean(self, cache, mnt, payload):
+        cache.set("k", framed(payload, "orjson", "orjson"))
+        assert opening(mnt / "json/k.json") == "EUCLEAN"
+
+    @pytest.mark.parametrize("document", [b'{"a": }', b"nul", b"[1, 2", b"[NaN]", b'["\xff"]', b'["\\ud800"]', b"[" * 5000])
+    def test_a_right_prefix_over_bad_json_gives_euclean(self, cache, mnt, document):
+        cache.set("k", framed(prefixed(document), "orjson", "orjson"))
+        assert opening(mnt / "json/k.json") == "EUCLEAN"
+
+    @pytest.mark.parametrize("document", [b"1", b"{}", b'{"a": 1}', b'"0123456789"'])
+    def test_an_unprefixed_payload_that_is_json_is_served(self, cache, mnt, document):
+        cache.set("k", framed(document, "orjson", "orjson"))
+        assert slurp(mnt / "json/k.json") == document
+
+    def test_a_text_of_over_a_gibibyte_gives_efbig(self, cache, mnt):
+        path = cache.write_file("k", cache.entry_header() + framed(b"[", "orjson", "orjson"))
+        os.truncate(path, (1 << 30) + 4096)
+        assert opening(mnt / "json/k.json") == "EFBIG"
+
+
+class TestViewsThatDoNotApply:
+    def test_they_are_enoent(self, cache, mnt):
+        cache.put("table", TABLE, "arrow")
+        cache.put("array", numpy.arange(3), "auto")
+        cache.put("text", {"a": 1}, "orjson")
+        cache.set("foreign", b"anything")
+        cache.set("empty", b"")
+        applying = {("table", "arrow"), ("array", "npy"), ("text", "json")}
+        keys = ("table", "array", "text", "foreign", "empty", "no such key")
+        results = {(k, f): opening(mnt / f"{f}/{k}.{f}") for k in keys for f in FORMATS if (k, f) not in applying}
+        assert results == dict.fromkeys(results, "ENOENT")
+
+    @pytest.mark.parametrize("format", ["msgpack", "json"])
+    def test_a_view_that_is_to_come_gives_eopnotsupp(self, cache, mnt, format):
+        cache.put("k", {"a": 1}, "default")
+        assert opening(mnt / f"{format}/k.{format}") == "EOPNOTSUPP"
+
+    def test_meta_says_why_a_view_is_to_come(self, cache, mnt):
+        cache.put("k", {"a": 1}, "default")
+        views = json.loads(slurp(mnt / "meta/k.json"))["views"]
+        assert [isinstance(views[format], str) for format in ("msgpack", "json")] == [True, True]
+
+    def test_a_sealed_entry_has_no_decoded_views_yet(self, cache, mnt):
+        cache.set("k", framed(bytes(64), "arrow", "arrow", encrypted=True, tenant_id="t"))
+        assert opening(mnt / "arrow/k.arrow") == "EOPNOTSUPP"
+
+    def test_the_root_serves_the_ciphertext_of_a_sealed_entry(self, cache, mnt):
+        cache.set("k", framed(bytes(range(64)), "arrow", "arrow", encrypted=True, tenant_id="t"))
+        assert slurp(mnt / "k") == bytes(range(64))

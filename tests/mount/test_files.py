@@ -1,0 +1,133 @@
+"""§2: what stat shows of the files, and the ways to read them."""
+
+import asyncio
+import io
+import mmap
+import os
+import subprocess
+
+import pytest
+
+from helpers import FORMATS, birth_ns, metadata, read, v3
+from writers import (
+    KEY,
+    every_writer,
+    views_of,
+    write,
+)
+
+# Attributes
+
+
+@every_writer
+def test_st_size_is_exact_before_the_first_read(cache, mnt, writer):
+    write(cache, writer)
+    before = {name: os.stat(mnt / name).st_size for name in views_of(writer)}
+    assert before == {name: len(read(mnt / name)) for name in before}
+
+
+@every_writer
+def test_st_size_of_meta_is_exact_before_the_first_read(cache, mnt, writer):
+    write(cache, writer)
+    size = os.stat(mnt / f"meta/{KEY}.json").st_size
+    assert size == len(read(mnt / f"meta/{KEY}.json"))
+
+
+@every_writer
+def test_st_blocks_is_the_size_in_512_byte_blocks_rounded_up(cache, mnt, writer):
+    write(cache, writer)
+    stats = [os.stat(mnt / name) for name in views_of(writer)]
+    assert [s.st_blocks for s in stats] == [-(-s.st_size // 512) for s in stats]
+
+
+def shapes(mnt) -> dict[str, tuple[int, int, int]]:
+    """(mode, owner, group) of every kind of node."""
+    names = ["", *FORMATS, ".ckfs", ".ckfs/stats", KEY, f"raw/{KEY}", f"frame/{KEY}", f"arrow/{KEY}.arrow", f"meta/{KEY}.json"]
+    return {n: (s.st_mode, s.st_uid, s.st_gid) for n in names for s in [os.stat(mnt / n)]}
+
+
+def expected_shapes(shown, file: int, directory: int, uid: int, gid: int):
+    return {n: (0o100000 | file if mode & 0o100000 else 0o040000 | directory, uid, gid) for n, (mode, _, _) in shown.items()}
+
+
+@pytest.mark.parametrize(
+    "options, file, directory",
+    [
+        ([], 0o400, 0o500),
+        (["umask=022"], 0o444, 0o555),
+        (["umask=0"], 0o444, 0o555),
+        (["umask=027"], 0o440, 0o550),
+        (["umask=077"], 0o400, 0o500),
+    ],
+)
+def test_modes_are_0400_and_0500_of_the_mounting_user_or_as_umask_says(cache, mount, options, file, directory):
+    write(cache, "arrow")
+    shown = shapes(mount(cache, *options))
+    assert shown == expected_shapes(shown, file, directory, os.geteuid(), os.getegid())
+
+
+def test_uid_and_gid_options_set_the_owner(cache, mount):
+    write(cache, "arrow")
+    shown = shapes(mount(cache, "uid=1234,gid=2345"))
+    assert shown == expected_shapes(shown, 0o400, 0o500, 1234, 2345)
+
+
+@pytest.mark.parametrize("name", [KEY, f"raw/{KEY}", f"frame/{KEY}", f"arrow/{KEY}.arrow"])
+def test_st_mtime_is_the_birth_time_of_the_entry(cache, mnt, name):
+    write(cache, "arrow")
+    os.utime(cache.path(KEY), (10**9, 10**9))
+    assert os.stat(mnt / name).st_mtime_ns == birth_ns(cache.path(KEY))
+
+
+def test_a_ttl_refresh_does_not_move_st_mtime(cache, mnt):
+    write(cache, "arrow")
+    before = os.stat(mnt / KEY).st_mtime_ns
+    assert (asyncio.run(cache.backend.refresh_ttl(KEY, 9)), os.stat(mnt / KEY).st_mtime_ns) == (True, before)
+
+
+def test_the_attributes_of_an_open_file_are_those_of_its_name(cache, mnt):
+    write(cache, "arrow")
+    path = mnt / f"arrow/{KEY}.arrow"
+    with open(path, "rb") as file:
+        by_handle, by_name = os.fstat(file.fileno()), os.stat(path)
+    assert (by_handle.st_ino, by_handle.st_size, by_handle.st_mtime_ns) == (by_name.st_ino, by_name.st_size, by_name.st_mtime_ns)
+
+
+# Ways to read
+
+
+@pytest.mark.parametrize("writer", ["arrow-plain-batches", "orjson-large", "auto-ndarray"])
+def test_a_mapping_shows_the_bytes_of_the_view(cache, mnt, writer):
+    write(cache, writer)
+    for name in views_of(writer):
+        with open(mnt / name, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            assert mapped[:] == read(mnt / name), name
+
+
+@pytest.mark.parametrize("name", [KEY, f"frame/{KEY}", f"json/{KEY}.json"])
+def test_a_read_at_any_offset_gives_the_bytes_there(cache, mnt, name):
+    write(cache, "orjson-large")
+    frame = cache.value(KEY)
+    payload = cache.payload(KEY)
+    whole = {KEY: payload, f"frame/{KEY}": frame}.get(name, payload[8:])
+    ranges = [(0, 1), (1, 7), (4095, 2), (4097, 4096), (131071, 131073), (len(whole) - 3, 10), (len(whole), 10), (1 << 40, 10)]
+    with open(mnt / name, "rb") as file:
+        assert [os.pread(file.fileno(), n, at) for at, n in ranges] == [whole[at : at + n] for at, n in ranges]
+
+
+def test_a_direct_read_gives_the_same_bytes(cache, mnt):
+    write(cache, "arrow-plain-batches")
+    shown = subprocess.run(["dd", f"if={mnt / KEY}", "iflag=direct", "bs=1M", "status=none"], capture_output=True)
+    assert (shown.returncode, shown.stdout) == (0, cache.payload(KEY))
+
+
+def test_a_value_over_4_gib_is_read_at_its_end(cache, mnt):
+    path = cache.write_file(KEY, cache.entry_header() + v3(b"begin", metadata("arrow")))
+    with open(path, "r+b") as file:
+        file.truncate(5 << 30)
+        file.seek(-3, io.SEEK_END)
+        file.write(b"end")
+    size = os.stat(mnt / KEY).st_size
+    with open(mnt / KEY, "rb") as file:
+        shown = os.pread(file.fileno(), 9, 0), os.pread(file.fileno(), 9, size - 5)
+    assert (size, *shown) == (os.stat(path).st_size - 14 - len(v3(b"", metadata("arrow"))), b"begin" + bytes(4), b"\0\0end")

@@ -1,0 +1,288 @@
+"""§5 and §2 of the contract: a listing shows every name exactly once, holds little, and touches nothing."""
+
+from __future__ import annotations
+
+import collections
+import fcntl
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import threading
+
+import numpy
+import pyarrow
+import pytest
+
+from conftest import Cache
+from entries import DIRECTORIES, entries_of, fill, frame, memory_directory, opening, outcome, slurp, stats
+
+CONTENT = Cache.entry_header() + frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
+CROWD = 200_000
+MIB = 1 << 20
+
+
+def repeated(names) -> list[str]:
+    return [name for name, times in collections.Counter(names).items() if times > 1]
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """A cache directory of 200,000 entries, and their names."""
+    with memory_directory(CROWD * 8192) as path:
+        yield path, fill(path, (f"ns:crowd:{n}" for n in range(CROWD)), CONTENT)
+
+
+class TestManyEntries:
+    def test_each_name_is_listed_exactly_once(self, crowd, mount):
+        path, names = crowd
+        listed = entries_of(mount(path))
+        assert (len(listed), set(listed) == names) == (CROWD, True)
+
+    def test_a_format_directory_lists_each_name_exactly_once(self, crowd, mount):
+        path, names = crowd
+        listed = os.listdir(mount(path) / "meta")
+        assert (len(listed), set(listed) == {f"{name}.json" for name in names}) == (CROWD, True)
+
+    @pytest.mark.memory
+    def test_a_listing_is_not_held_in_memory(self, crowd, mount):
+        m = mount(crowd[0])
+        os.stat(m)
+        before = m.rss_anon()
+        lines = subprocess.run(["ls", "-f", m], check=True, capture_output=True).stdout.count(b"\n")
+        assert (lines >= CROWD, (m.rss_anon() - before) // (16 * MIB)) == (True, 0)
+
+    @pytest.mark.memory
+    def test_a_listing_with_stat_is_bounded_in_memory(self, crowd, mount):
+        m = mount(crowd[0])
+        os.stat(m)
+        before = m.rss_anon()
+        lines = subprocess.run(["ls", "-l", m / "raw"], check=True, capture_output=True).stdout.count(b"\n")
+        assert (lines, (m.rss_anon() - before) // (96 * MIB)) == (CROWD + 1, 0)
+
+    def test_two_listings_at_once_are_both_whole(self, crowd, mount):
+        path, names = crowd
+        m = mount(path)
+        results = []
+        threads = [threading.Thread(target=lambda: results.append(set(entries_of(m)) == names)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [True, True]
+
+
+WRITER = """
+import itertools, os, sys
+directory, content = sys.argv[1], bytes.fromhex(sys.argv[2])
+staying, passing = ([line.strip() for line in open(path)] for path in sys.argv[3:5])
+def write(name):
+    temporary = f"{directory}/{name}.tmp.{os.getpid()}.1"
+    with open(temporary, "wb") as f:
+        f.write(content)
+    os.rename(temporary, f"{directory}/{name}")
+for n in itertools.count():
+    write(staying[n * 7919 % len(staying)])
+    write(passing[n * 104729 % len(passing)])
+    try:
+        os.unlink(f"{directory}/{passing[n * 15485863 % len(passing)]}")
+    except FileNotFoundError:
+        pass
+"""
+
+
+class TestAChangingDirectory:
+    @pytest.fixture
+    def shm(self):
+        with memory_directory() as path:
+            yield path
+
+    @pytest.fixture(params=["disk", "tmpfs"])
+    def busy(self, request, tmp, shm):
+        """A cache directory that another process overwrites, adds to and deletes from; the names that stay."""
+        path = (tmp if request.param == "disk" else shm) / "busy"
+        path.mkdir()
+        staying = fill(path, (f"staying:{n}" for n in range(2500)), CONTENT)
+        passing = fill(path, (f"passing:{n}" for n in range(2500)), CONTENT)
+        (tmp / "staying").write_text("\n".join(sorted(staying)))
+        (tmp / "passing").write_text("\n".join(sorted(passing)))
+        args = [sys.executable, "-c", WRITER, path, CONTENT.hex(), tmp / "staying", tmp / "passing"]
+        writer = subprocess.Popen(args)
+        yield path, staying
+        alive = writer.poll() is None
+        writer.kill()
+        writer.wait()
+        assert alive, "the writer ended early"
+
+    def test_every_name_that_stays_is_listed_exactly_once(self, busy, mount):
+        path, staying = busy
+        m = mount(path)
+        wrong = []
+        for _ in range(15):
+            counts = collections.Counter(os.listdir(m))
+            wrong.append(sum(counts[name] != 1 for name in staying))
+        assert wrong == [0] * 15
+
+    def test_no_name_is_listed_twice(self, busy, mount):
+        m = mount(busy[0])
+        assert [repeated(os.listdir(m / "raw")) for _ in range(15)] == [[]] * 15
+
+    def test_every_name_that_stays_is_listed_while_its_files_are_looked_at(self, busy, mount):
+        path, staying = busy
+        m = mount(path)
+        seen = []
+        with os.scandir(m) as listing:
+            for entry in listing:
+                seen.append(entry.name)
+                if entry.name in staying and len(seen) % 10 == 0:
+                    slurp(entry.path)
+        assert (staying - set(seen), repeated(seen)) == (set(), [])
+
+
+class TestWhatIsNoEntry:
+    """Things in a cache directory that are none of its entries."""
+
+    @pytest.fixture
+    def littered(self, cache, tmp):
+        cache.set("entry", b"value")
+        (tmp / "outside").write_bytes(CONTENT)
+        name = cache.hash
+        cache.path("symlink").symlink_to(tmp / "outside")
+        cache.path("symlink-to-entry").symlink_to(name("entry"))
+        cache.path("dangling").symlink_to("nowhere")
+        cache.path("directory").mkdir()
+        os.mkfifo(cache.path("fifo"))
+        with socket.socket(socket.AF_UNIX) as s:
+            here = os.open(cache.dir, os.O_PATH)
+            s.bind(f"/proc/self/fd/{here}/{name('socket')}")
+            os.close(here)
+        hidden = {f"{name('entry')}.tmp.12.34", f"{name('other')}.tmp.1", f".{name('entry')}"}
+        foreign = {"README", name("upper").upper(), name("short")[:-1], name("long") + "0", "g" * 32}
+        for other in hidden | foreign:
+            (cache.dir / other).write_bytes(CONTENT)
+        cache.write_file("expired", cache.entry_header(1) + b"value")
+        return cache
+
+    KINDS = ("symlink", "symlink-to-entry", "dangling", "directory", "fifo", "socket", "expired")
+
+    @pytest.mark.parametrize("directory", ["", *DIRECTORIES])
+    def test_is_not_listed(self, littered, mount, directory):
+        stems = {name.split(".")[0] for name in entries_of(mount(littered) / directory)}
+        assert stems - {littered.hash("entry")} == set()
+
+    def test_does_not_hide_what_is_one(self, littered, mount):
+        assert entries_of(mount(littered)) == [littered.hash("entry")]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("view", ["", "frame/", "meta/"])
+    def test_is_enoent_by_its_hash_and_never_blocks(self, littered, mount, kind, view):
+        m = mount(littered)
+        done = subprocess.run(["cat", m / (view + littered.hash(kind))], capture_output=True, timeout=10, text=True)
+        assert "No such file" in done.stderr, done
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_is_enoent_by_its_key(self, littered, mount, kind):
+        m = mount(littered)
+        assert outcome(os.stat, m / kind) == "ENOENT"
+
+    def test_is_enoent_by_its_name(self, littered, mount):
+        m = mount(littered)
+        names = set(os.listdir(littered.dir)) - {littered.hash("entry"), littered.hash("fifo")}
+        assert {name: opening(m / name) for name in names} == dict.fromkeys(names, "ENOENT")
+
+    def test_does_not_end_a_listing_with_an_error(self, littered, mount):
+        done = subprocess.run(["ls", "-lR", mount(littered)], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+class TestWhatMayNotBeRead:
+    @pytest.fixture
+    def ckfs(self, ckfs, tmp):
+        """The binary without root's powers over modes."""
+        if os.geteuid() != 0:
+            return ckfs
+        wrapper = tmp / "ckfs"
+        wrapper.write_text(f'#!/bin/sh\nexec setpriv --bounding-set=-dac_override,-dac_read_search "{ckfs}" "$@"\n')
+        wrapper.chmod(0o755)
+        return str(wrapper)
+
+    @pytest.fixture
+    def closed(self, cache):
+        for key in ("before", "closed", "after"):
+            cache.set(key, b"value")
+        cache.path("closed").chmod(0)
+        return cache
+
+    def test_gives_eacces(self, closed, mount):
+        assert opening(mount(closed) / "closed") == "EACCES"
+
+    def test_does_not_end_a_listing(self, closed, mount):
+        assert {closed.hash("before"), closed.hash("after")} <= set(entries_of(mount(closed)))
+
+    def test_is_left_out_of_a_listing(self, closed, mount):
+        assert closed.hash("closed") not in entries_of(mount(closed))
+
+
+class TestReading:
+    def snapshot(self, directory: pathlib.Path) -> dict:
+        """All that can be seen of a directory and its files, but for access times."""
+        seen = {}
+        for path in (directory, *directory.iterdir()):
+            s = os.lstat(path)
+            fields = (s.st_ino, s.st_mode, s.st_uid, s.st_size, s.st_nlink, s.st_mtime_ns, s.st_ctime_ns)
+            seen[path.name] = (fields, path.read_bytes() if path.is_file() else None)
+        return seen
+
+    def use(self, m) -> None:
+        subprocess.run(["ls", "-lR", m], capture_output=True)
+        subprocess.run(["getfattr", "-R", "-d", m], capture_output=True)
+        for top, _, names in os.walk(m):
+            for name in names:
+                opening(os.path.join(top, name))
+
+    @pytest.fixture
+    def stocked(self, cache):
+        cache.put("kept", {"a": 1}, "orjson")
+        cache.set("foreign", b"value")
+        cache.write_file("expired", cache.entry_header(1) + b"value")
+        cache.write_file("corrupt", b"CX\x01" + bytes(40))
+        cache.write_file("truncated", b"CK")
+        cache.set("malformed", b"CK\x02 and more")
+        (cache.dir / f"{cache.hash('kept')}.tmp.1.1").write_bytes(b"left by a writer")
+        os.utime(cache.dir / f"{cache.hash('kept')}.tmp.1.1", (1, 1))
+        return cache
+
+    def test_deletes_nothing_and_changes_nothing(self, stocked, mount):
+        before = self.snapshot(stocked.dir)
+        m = mount(stocked)
+        self.use(m)
+        m.unmount()
+        assert self.snapshot(stocked.dir) == before
+
+    def test_leaves_the_access_times(self, stocked, mount):
+        for path in stocked.dir.iterdir():
+            os.utime(path, (1_000_000, 2_000_000))  # older than the change: relatime would move it
+        m = mount(stocked)
+        self.use(m)
+        assert {os.stat(path).st_atime for path in stocked.dir.iterdir()} == {1_000_000}
+
+    def test_reads_an_entry_that_a_writer_has_locked(self, stocked, mount):
+        with open(stocked.path("foreign"), "rb") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            assert slurp(mount(stocked) / "foreign") == b"value"
+
+    def test_takes_no_lock(self, stocked, mount):
+        m = mount(stocked)
+        with open(m / "kept", "rb"), open(m / "frame/foreign", "rb"):
+            locks = pathlib.Path("/proc/locks").read_text().split("\n")
+            assert [line for line in locks if f" {m.pid} " in line] == []
+
+
+class TestWhatAListingCosts:
+    @pytest.mark.parametrize("command", [["ls", "-f"], ["ls", "-l"], ["find"]])
+    def test_a_listing_computes_no_checksum(self, cache, mnt, command):
+        cache.put("table", pyarrow.table({"number": list(range(1000))}), "arrow")
+        cache.put("array", numpy.arange(1000.0), "auto")
+        subprocess.run([*command, mnt, mnt / "arrow", mnt / "npy", mnt / "meta"], check=True, capture_output=True)
+        assert stats(mnt)["ckfs_checks_total"] == 0
