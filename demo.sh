@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Builds ckfs, fills a file cache with the real cachekit package, mounts it, and shows around.
+#   ./demo.sh [--keep]      --keep: leave it mounted
+set -euo pipefail
+cd "$(dirname "$0")"
+. tests/setup.sh
+
+keep=false
+[ "${1:-}" = --keep ] && keep=true
+
+need_packages "${BUILD_PACKAGES[@]}" attr jq procps
+need_python
+say "building"
+build build
+
+work=$(mktemp -d)
+mnt=$work/mnt
+mkdir "$mnt"
+end() {
+	mountpoint -q "$mnt" && fusermount3 -u "$mnt"
+	rm -rf "$work"
+}
+trap end EXIT
+
+venv=$PWD/.venv/bin/python
+python() { "$venv" "$@"; }
+ckfs=$PWD/build/ckfs
+say "an application fills a cache (cachekit $(python -c 'import importlib.metadata as m; print(m.version("cachekit"))'), a table of 20 million rows among it)"
+python tests/tour/fill.py "$work/cache" 20000000
+cd "$work"
+
+show() {
+	printf '\n$ %s\n' "$*"
+	eval "$*"
+}
+
+say "what lies on the disk: hashes"
+show ls -l cache
+
+say "one command, and every key is a file"
+printf '\n$ ckfs cache mnt\n'
+"$ckfs" cache mnt
+show ls -l mnt/
+
+say "the directory stores hashes only, but every entry opens by its key"
+show cat mnt/json/user%2F7
+echo
+show "jq -c '.langs' mnt/json/user%2F7"
+show getfattr -d mnt/user%2F7
+
+say "what was opened is listed by name from then on; the root shows the payload, arrow/ the table"
+show ls mnt/json mnt/arrow
+
+say "everything that is known of an entry"
+show "jq -c '{document, checksum, size, views}' mnt/meta/sales.json"
+
+say "a table of 400 MB, mapped: no copy, no decoding"
+cat >open.py <<'PY'
+import time, pyarrow as pa, pyarrow.compute as pc
+def timed(what, call):
+    start = time.perf_counter()
+    result = call()
+    print(f"{what:58} {(time.perf_counter() - start) * 1000:8.1f} ms")
+    return result
+def opened():
+    return pa.ipc.open_file(pa.memory_map("mnt/arrow/sales.arrow")).read_all()
+timed("first open (its checksum is verified, once per version)", opened)
+table = timed("open again", opened)
+timed("sum of one column of 20 million rows, cold", lambda: pc.sum(table["price"]))
+timed("and warm", lambda: pc.sum(table["price"]))
+print(table.num_rows, "rows,", table.nbytes >> 20, "MiB")
+PY
+show python open.py
+
+say "an array, as NumPy reads it"
+cat >array.py <<'PY'
+import numpy
+print(numpy.load("mnt/npy/weights.npy", mmap_mode="r"))
+PY
+show python array.py
+
+say "the daemon copied nothing"
+show "grep -E 'Name|RssAnon' /proc/\$(pgrep -nf 'ckfs cache mnt')/status"
+
+if $keep; then
+	trap - EXIT
+	say "left mounted on $mnt; end it with: fusermount3 -u $mnt; rm -r $work"
+else
+	say "unmounted"
+fi
