@@ -241,17 +241,27 @@ def test_sighup_does_not_end_it(command):
     assert (process.poll(), read(command.point / "key")) == (None, b"value")
 
 
+def checks(m) -> int:
+    read(m / "npy/array.npy")
+    return int(re.search(r"^ckfs_checks_total (\d+)$", (m / ".ckfs/stats").read_text(), re.MULTILINE)[1])
+
+
 def test_sighup_drops_what_was_learnt_of_checksums(cache, mount):
     cache.put("array", np.arange(10), "auto")
     m = mount(cache)
-
-    def checks() -> int:
-        read(m / "npy/array.npy")
-        return int(re.search(r"^ckfs_checks_total (\d+)$", (m / ".ckfs/stats").read_text(), re.MULTILINE)[1])
-
-    assert (checks(), checks()) == (1, 1)
+    assert (checks(m), checks(m)) == (1, 1)
     m.process.send_signal(signal.SIGHUP)
-    assert until(lambda: checks() == 2, 5)
+    assert until(lambda: checks(m) == 2, 5)
+
+
+def test_sighup_drops_it_though_the_file_is_open(cache, mount):
+    cache.put("array", np.arange(10), "auto")
+    m = mount(cache)
+    with open(m / "npy/array.npy", "rb") as held:
+        assert checks(m) == 1
+        m.process.send_signal(signal.SIGHUP)
+        assert until(lambda: checks(m) == 2, 5)
+        assert np.array_equal(np.load(held), np.arange(10))
 
 
 def test_a_mountpoint_left_by_a_dead_ckfs_is_cleared(command):
