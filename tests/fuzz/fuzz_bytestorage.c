@@ -1,0 +1,154 @@
+/*
+ * What an envelope holds depends on its bytes alone, and every document that is put into one comes out the same.
+ *
+ * Also: a quick reading agrees or leaves it to the slow one, what is found lies inside and keeps to the limits, and a
+ * failure leaves the result alone and has a reason.
+ *
+ * Input: a payload, and the same bytes as a document.
+ */
+#include "ckfs/bytestorage.h"
+#include "fuzz.h"
+
+#include <errno.h>
+#include <lz4.h>
+#include <string.h>
+#include <xxhash.h>
+
+static int read_one(const struct slice *payload, bool quick, struct bytestorage *ret)
+{
+	const char *reason = NULL;
+	struct bytestorage untouched;
+	memset(ret, 0xa5, sizeof *ret);
+	untouched = *ret;
+	int r = bytestorage_read(payload, quick, NULL, ret, &reason);
+	CHECK(r == 0 || r == -EUCLEAN || r == -EFBIG || (r == 1 && quick));
+	CHECK((r < 0) == (reason != NULL));
+	CHECK(r == 0 || memcmp(ret, &untouched, sizeof *ret) == 0);
+	return r;
+}
+
+static void check_same(const struct bytestorage *a, const struct bytestorage *b)
+{
+	CHECK(a->integers == b->integers && a->strict == b->strict && a->compressed == b->compressed && a->original == b->original);
+	CHECK(a->data_offset == b->data_offset && a->data_length == b->data_length);
+	CHECK(memcmp(a->checksum, b->checksum, sizeof a->checksum) == 0 && strcmp(a->format, b->format) == 0);
+}
+
+static void check_limits(const struct bytestorage *e, size_t size)
+{
+	CHECK(e->data_offset <= size && e->data_length <= size - e->data_offset);
+	CHECK(e->compressed > 0 && e->compressed <= e->data_length && (e->integers || e->compressed == e->data_length));
+	CHECK(e->original <= BYTESTORAGE_MAX && e->original / BYTESTORAGE_RATIO_MAX <= e->compressed);
+	CHECK(memchr(e->format, 0, sizeof e->format));
+}
+
+/* Memory of exactly the document's size. The caller frees it. */
+static int decode_one(const struct bytestorage *e, const struct slice *payload, bool verify, uint8_t **ret)
+{
+	const char *reason = NULL;
+	*ret = calloc(1, e->original ? e->original : 1);
+	CHECK(*ret);
+	int r = bytestorage_decode(e, payload, verify, NULL, *ret, &reason);
+	CHECK(r == 0 || r == -EUCLEAN || (r == -EBADMSG && verify));
+	CHECK((r < 0) == (reason != NULL));
+	return r;
+}
+
+static void check_decoded(const struct bytestorage *e, const struct slice *payload, const struct slice *inside)
+{
+	uint8_t *plain, *again, *verified;
+	atomic_bool cancel = true;
+	const char *reason = NULL;
+	int r = decode_one(e, payload, false, &plain);
+	CHECK(decode_one(e, inside, false, &again) == r);
+	int r_verified = decode_one(e, payload, true, &verified);
+	if (r == 0) {
+		uint64_t hash = XXH3_64bits(plain, e->original);
+		XXH64_canonical_t canonical;
+		XXH64_canonicalFromHash(&canonical, hash);
+		CHECK((r_verified == 0) == (memcmp(canonical.digest, e->checksum, sizeof e->checksum) == 0));
+		CHECK(memcmp(plain, again, e->original) == 0);
+	}
+	CHECK(r == 0 || r_verified < 0);
+	CHECK(bytestorage_decode(e, payload, false, &cancel, again, &reason) == -EINTR);
+	free(verified);
+	free(again);
+	free(plain);
+}
+
+static uint8_t *put_number(uint8_t *p, uint8_t mark, uint32_t number)
+{
+	*p++ = mark;
+	for (int shift = 24; shift >= 0; shift -= 8)
+		*p++ = (uint8_t)(number >> shift);
+	return p;
+}
+
+static uint8_t *put_octet(uint8_t *p, uint8_t octet)
+{
+	if (octet >= 0x80)
+		*p++ = 0xcc;
+	*p++ = octet;
+	return p;
+}
+
+/* Writes an envelope as writers do. The caller frees it. */
+static size_t envelope_write(const uint8_t *document, size_t size, bool integers, uint8_t **ret)
+{
+	int room = LZ4_compressBound((int)size);
+	char *block = malloc((size_t)room);
+	uint8_t *envelope = malloc(2 * (size_t)room + 64), *p = envelope;
+	CHECK(block && envelope);
+	int n = LZ4_compress_default((const char *)document, block, (int)size, room);
+	CHECK(n > 0);
+	*p++ = 0x94;
+	p = put_number(p, integers ? 0xdd : 0xc6, (uint32_t)n);
+	for (int i = 0; i < n; i++)
+		p = integers ? put_octet(p, (uint8_t)block[i]) : (*p = (uint8_t)block[i], p + 1);
+	uint64_t hash = XXH3_64bits(document, size);
+	*p++ = 0x98;
+	for (int shift = 56; shift >= 0; shift -= 8)
+		p = put_octet(p, (uint8_t)(hash >> shift));
+	p = put_number(p, 0xce, (uint32_t)size);
+	memcpy(p, "\xa7msgpack", 8);
+	free(block);
+	*ret = envelope;
+	return (size_t)(p - envelope) + 8;
+}
+
+static void check_round_trip(const uint8_t *document, size_t size, bool integers)
+{
+	uint8_t *envelope, *back;
+	struct bytestorage e;
+	size_t n = envelope_write(document, size, integers, &envelope);
+	struct slice payload = fuzz_slice(envelope, n);
+	free(envelope);
+	CHECK(read_one(&payload, false, &e) == 0);
+	CHECK(e.strict && e.integers == integers && e.original == size && strcmp(e.format, "msgpack") == 0);
+	CHECK(decode_one(&e, &payload, true, &back) == 0);
+	CHECK(size == 0 || memcmp(document, back, size) == 0);
+	free(back);
+	slice_done(&payload);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct slice payload = fuzz_slice(data, size), inside = fuzz_slice_inside(data, size, 0x01);
+	struct bytestorage e, other, quick;
+	int r = read_one(&payload, false, &e);
+	CHECK(read_one(&inside, false, &other) == r);
+	int r_quick = read_one(&payload, true, &quick);
+	CHECK(r_quick == 1 || r_quick == r);
+	if (r == 0) {
+		check_same(&e, &other);
+		if (r_quick == 0)
+			check_same(&e, &quick);
+		check_limits(&e, size);
+		check_decoded(&e, &payload, &inside);
+	}
+	check_round_trip(data, size, false);
+	check_round_trip(data, size, true);
+	slice_done(&inside);
+	slice_done(&payload);
+	return 0;
+}
