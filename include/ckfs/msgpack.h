@@ -1,0 +1,53 @@
+/*
+ * MessagePack documents. They are untrusted: msgpack_walk() comes first, and what it has passed the others may trust.
+ */
+#ifndef CKFS_MSGPACK_H
+#define CKFS_MSGPACK_H
+
+#include "ckfs/buf.h"
+#include "ckfs/sink.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Containers within containers. */
+#define MSGPACK_LEVELS 1024
+
+/* A longer JSON text is refused (EFBIG). */
+#define JSON_TEXT_MAX (UINT64_C(1) << 30)
+
+/*
+ * Checks that the n bytes are one whole document: at most MSGPACK_LEVELS deep, every length backed by bytes that are there,
+ * nothing behind it. Strings need not be UTF-8. Time and memory are bounded by n.
+ * 0; -EUCLEAN with static text in *ret_reason; -EINTR when *cancel (may be NULL) became true.
+ */
+int msgpack_walk(const uint8_t *document, size_t n, const atomic_bool *cancel, const char **ret_reason);
+
+/*
+ * Writes a walked document as JSON, one line and a newline, streaming.
+ *
+ *   bin     {"$base64": "…"}
+ *   ext     {"$ext": [type, "base64"]}
+ *   NaN …   {"$float": "NaN" | "Infinity" | "-Infinity"}
+ *   a map's key that is no string    the JSON text of the key, as a string
+ *
+ * Integers are exact; floats are the shortest text that reads back as the same double (a float32 as the double it is). Members
+ * keep their order, duplicates too.
+ *
+ * 0; with static text in *ret_reason: -EUCLEAN a string is not UTF-8, -EFBIG over JSON_TEXT_MAX; -EINTR; -ENOMEM; the sink's error.
+ */
+int msgpack_to_json(const uint8_t *document, size_t n, struct sink *sink, const atomic_bool *cancel, const char **ret_reason);
+
+/*
+ * What a walked "dataframe" or "series" document holds, as JSON for meta/:
+ *   {"rows": 3, "columns": [{"name": "a", "type": "numeric", "dtype": "int64"}, {"name": "b", "type": "object"}, …]}
+ * A series has one column, whose name may be null. What is not known is null, and so is a name that is
+ * no number, boolean or string, or a text of over 4096 bytes. At most COLUMNS_SHOWN columns are shown; then "columns_total" tells
+ * how many there are. False, and nothing written, when the document is not of that form.
+ */
+#define COLUMNS_SHOWN 1000
+bool msgpack_describe_columns(const uint8_t *document, size_t n, struct buf *buf);
+
+#endif
