@@ -8,11 +8,15 @@
 #include "backends.h"
 #include "entry_header.h"
 
+#include "ckfs/cleanup.h"
+
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static struct file_backend *file_of(struct backend *backend)
@@ -31,6 +35,18 @@ static void file_close(struct backend *backend)
 	free(f);
 }
 
+/* Makes a directory the one that is read. -1: there is none. The lock is held, or nobody else knows the backend yet. */
+static void use_directory(struct file_backend *f, int directory, const struct stat *st)
+{
+	struct statfs fs;
+	if (f->directory >= 0)
+		close(f->directory);
+	f->directory = directory;
+	f->device = st->st_dev;
+	f->inode = st->st_ino;
+	f->unique_inodes = directory >= 0 && fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 static int file_open(const char *location, const struct options *options, struct backend **ret, struct error *error)
 {
 	(void)options;
@@ -47,20 +63,20 @@ static int file_open(const char *location, const struct options *options, struct
 	f->path = path;
 	f->open_flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOATIME;
 	pthread_rwlock_init(&f->lock, NULL);
-	f->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
+	f->directory = -1;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	if (work_pool_new(cores > 2 ? (unsigned)cores - 1 : 1, &f->ahead) < 0) {
 		file_close(&f->backend);
 		return error_set(error, -ENOMEM, "no memory");
 	}
-	if (f->directory < 0 || fstat(f->directory, &st) < 0) {
+	cleanup_close int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+	if (directory < 0 || fstat(directory, &st) < 0) {
 		int r = error_set(error, -errno, "%s: %s", location, strerror(errno));
 		file_close(&f->backend);
 		return r;
 	}
-	f->device = st.st_dev;
-	f->inode = st.st_ino;
+	use_directory(f, steal_fd(&directory), &st);
 	*ret = &f->backend;
 	return 0;
 }
@@ -82,11 +98,7 @@ void file_follow_path(struct file_backend *f)
 		fd = -1;
 	}
 	pthread_rwlock_wrlock(&f->lock);
-	if (f->directory >= 0)
-		close(f->directory);
-	f->directory = fd;
-	f->device = st.st_dev;
-	f->inode = st.st_ino;
+	use_directory(f, fd, &st);
 	pthread_rwlock_unlock(&f->lock);
 }
 
@@ -99,7 +111,7 @@ static int file_find(struct backend *backend, const struct key *key, struct stor
 	pthread_rwlock_rdlock(&f->lock);
 	int fd = f->directory >= 0 ? file_open_entry(f, f->directory, name) : -ENOENT;
 	pthread_rwlock_unlock(&f->lock);
-	return fd < 0 ? fd : file_read_entry(fd, true, ret);
+	return fd < 0 ? fd : file_read_entry(f, fd, true, ret);
 }
 
 static int file_expires(struct backend *backend, const struct stored *stored, int64_t *ret)

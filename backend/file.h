@@ -6,6 +6,7 @@
 #include "ckfs/work.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct file_backend {
 	struct backend backend;
@@ -16,6 +17,7 @@ struct file_backend {
 	int directory; /* protected by lock; -1: there is none just now */
 	dev_t device;  /* of `directory` */
 	ino_t inode;
+	atomic_bool unique_inodes; /* its filesystem uses no inode number twice */
 };
 
 /* A directory that was removed and made again, or renamed away, is another one: follows the path, as writers do. */
@@ -25,7 +27,7 @@ void file_follow_path(struct file_backend *f);
 int file_open_entry(struct file_backend *f, int directory, const char *name);
 
 /* Reads an open file as an entry, its value too if that is wanted. Takes ownership of fd. 0; -ENOENT no entry, or expired; -errno. */
-int file_read_entry(int fd, bool value, struct stored *ret);
+int file_read_entry(const struct file_backend *f, int fd, bool value, struct stored *ret);
 
 int file_list(struct backend *backend, struct cursor **ret);
 int file_next(struct cursor *cursor, bool value, struct listed *ret);

@@ -6,53 +6,70 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
 /* What is read of an entry at first: its header, and nearly always all of the frame's. */
 #define FIRST_READ (ENTRY_HEADER_SIZE + 512)
 
+/*
+ * What tells an inode from an earlier one of the same number, also within a clock tick: its generation, which most
+ * filesystems give by itself and the others in the file's handle. Bytes of it, 0: unknown.
+ */
+static size_t read_generation(int fd, uint8_t ret[MAX_HANDLE_SZ])
+{
+	union {
+		struct file_handle handle;
+		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} h = {.handle.handle_bytes = MAX_HANDLE_SZ};
+	int mount_id, generation = 0;
+
+	if (ioctl(fd, FS_IOC_GETVERSION, &generation) == 0) {
+		memcpy(ret, &generation, sizeof generation);
+		return sizeof generation;
+	}
+	if (name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH) < 0)
+		return 0;
+	memcpy(ret, h.handle.f_handle, h.handle.handle_bytes);
+	return h.handle.handle_bytes;
+}
+
 /* The version of an open file. A TTL refresh rewrites its header in place and is no new version. */
-static void read_version(int fd, const struct statx *sx, struct version *ret)
+static void read_version(const struct file_backend *f, int fd, const struct statx *sx, struct version *ret)
 {
 	struct {
 		uint32_t major, minor;
 		uint64_t inode, size;
 		int64_t seconds;
-		uint32_t nanoseconds, handle_type;
-		uint8_t handle[MAX_HANDLE_SZ];
+		uint32_t nanoseconds, generation_size;
+		uint8_t generation[MAX_HANDLE_SZ];
 	} id;
-	union {
-		struct file_handle handle;
-		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
-	} h = {.handle.handle_bytes = MAX_HANDLE_SZ};
-	int mount_id;
+	size_t n = f->unique_inodes ? 0 : read_generation(fd, id.generation);
 
-	memset(&id, 0, sizeof id);
 	id.major = sx->stx_dev_major;
 	id.minor = sx->stx_dev_minor;
 	id.inode = sx->stx_ino;
 	id.size = sx->stx_size;
-	/* The handle holds the inode's generation: an inode number that was used again is told apart also within a clock tick. */
-	bool has_handle = name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH) == 0;
-	if (has_handle) {
-		id.handle_type = (uint32_t)h.handle.handle_type;
-		memcpy(id.handle, h.handle.f_handle, h.handle.handle_bytes);
-	}
+	id.seconds = 0;
+	id.nanoseconds = 0;
+	id.generation_size = (uint32_t)n;
 	if (sx->stx_mask & STATX_BTIME) {
 		id.seconds = sx->stx_btime.tv_sec;
 		id.nanoseconds = sx->stx_btime.tv_nsec;
-	} else if (!has_handle) {
+	} else if (n == 0 && !f->unique_inodes) {
 		id.seconds = sx->stx_ctime.tv_sec;
 		id.nanoseconds = sx->stx_ctime.tv_nsec;
 	}
 	XXH128_canonical_t canonical;
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits(&id, sizeof id));
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits(&id, offsetof(typeof(id), generation) + n));
 	memcpy(ret->id, canonical.digest, sizeof ret->id);
 }
 
-int file_read_entry(int fd, bool value, struct stored *ret)
+int file_read_entry(const struct file_backend *f, int fd, bool value, struct stored *ret)
 {
 	cleanup_close int owned = fd;
 	struct statx sx;
@@ -75,7 +92,7 @@ int file_read_entry(int fd, bool value, struct stored *ret)
 	struct stored stored = {.expires = expires, .size = sx.stx_size};
 	const struct statx_timestamp *written = sx.stx_mask & STATX_BTIME ? &sx.stx_btime : &sx.stx_mtime;
 	stored.written = (struct timespec){.tv_sec = written->tv_sec, .tv_nsec = written->tv_nsec};
-	read_version(owned, &sx, &stored.version);
+	read_version(f, owned, &sx, &stored.version);
 	if (value) {
 		struct storage *storage;
 		r = storage_new_fd_read(owned, first, (size_t)n, &storage);

@@ -28,6 +28,9 @@
 #define DIRENTS_SIZE (64u << 10)
 #define BATCH_MAX 512
 
+/* One batch is being shown. Of the others one is looked at, and one waits, so that no thread has to. */
+#define BATCHES 3
+
 /* A batch of fewer names is not worth waking a thread. */
 #define BATCH_SHARED_MIN 64
 
@@ -65,7 +68,8 @@ struct file_cursor {
 	unsigned pass;
 	size_t seen_before_pass;
 	struct timespec changed_before_pass;
-	struct batch batches[2], *current, *ahead;
+	struct batch batches[BATCHES];
+	unsigned current; /* which batch is being shown; the next ones come after it, round and round */
 	pthread_mutex_t lock;
 	pthread_cond_t returned; /* a batch is no longer shared */
 	size_t filled, used;
@@ -104,7 +108,8 @@ static int begin_pass(struct file_cursor *c)
 		close(c->directory);
 	c->directory = fd < 0 ? -1 : fd;
 	c->filled = c->used = 0;
-	c->current->count = c->current->at = c->ahead->count = c->ahead->at = 0;
+	for (unsigned i = 0; i < BATCHES; i++)
+		c->batches[i].count = c->batches[i].at = 0;
 	c->pass++;
 	c->seen_before_pass = c->seen.count;
 	if (c->directory >= 0)
@@ -164,7 +169,7 @@ static int fill(struct file_cursor *c, struct batch *b)
 static void look_at(const struct file_cursor *c, struct step *step, bool value)
 {
 	int fd = file_open_entry(c->backend, c->directory, step->name);
-	step->r = fd < 0 ? fd : file_read_entry(fd, value, &step->stored);
+	step->r = fd < 0 ? fd : file_read_entry(c->backend, fd, value, &step->stored);
 }
 
 /* Looks at names that nobody has taken yet. */
@@ -211,21 +216,38 @@ static void take_back(struct file_cursor *c, struct batch *b)
 	pthread_mutex_unlock(&c->lock);
 }
 
+static void take_back_all(struct file_cursor *c)
+{
+	for (unsigned i = 0; i < BATCHES; i++)
+		take_back(c, &c->batches[i]);
+}
+
+/* The batch that is shown after so many others. */
+static struct batch *batch_after(struct file_cursor *c, unsigned n)
+{
+	return &c->batches[(c->current + n) % BATCHES];
+}
+
 /* Goes on to the next batch. 1, 0 when the pass has no more, -errno. */
 static int next_batch(struct file_cursor *c, bool value)
 {
-	struct batch *spent = c->current;
-	take_back(c, c->ahead);
-	c->current = c->ahead;
-	c->ahead = spent;
-	int r = c->current->count > 0 ? 0 : fill(c, c->current);
-	if (r == 0)
-		r = fill(c, c->ahead);
-	if (r < 0)
-		return r;
-	if (!value)
-		share(c, c->ahead);
-	return c->current->count > 0;
+	struct batch *spent = batch_after(c, 0), *current = batch_after(c, 1);
+	spent->count = spent->at = 0;
+	c->current = (c->current + 1) % BATCHES;
+	take_back(c, current);
+	for (unsigned i = 0; i < BATCHES; i++) {
+		struct batch *b = batch_after(c, i);
+		if (b->count > 0)
+			continue;
+		int r = fill(c, b);
+		if (r < 0)
+			return r;
+		if (b->count == 0)
+			break;
+		if (b != current && !value)
+			share(c, b);
+	}
+	return current->count > 0;
 }
 
 static uint64_t fingerprint(const struct file_cursor *c, const struct key_hash *hash)
@@ -236,7 +258,8 @@ static uint64_t fingerprint(const struct file_cursor *c, const struct key_hash *
 /* The next name, in this pass or a further one. 1, 0 at the end, -errno. */
 static int next_step(struct file_cursor *c, bool value, struct step **ret)
 {
-	while (c->current->at == c->current->count) {
+	struct batch *b = batch_after(c, 0);
+	while (b->at == b->count) {
 		int r = next_batch(c, value);
 		if (r == 0 && is_complete(c))
 			return 0;
@@ -244,8 +267,9 @@ static int next_step(struct file_cursor *c, bool value, struct step **ret)
 			r = begin_pass(c);
 		if (r < 0)
 			return r;
+		b = batch_after(c, 0);
 	}
-	*ret = &c->current->steps[c->current->at++];
+	*ret = &b->steps[b->at++];
 	return 1;
 }
 
@@ -285,12 +309,11 @@ int file_list(struct backend *backend, struct cursor **ret)
 	c->seen = (struct seen){0};
 	c->seed = randombytes_random() | (uint64_t)randombytes_random() << 32;
 	c->pass = 0;
-	for (size_t i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < BATCHES; i++) {
 		c->batches[i].cursor = c;
 		c->batches[i].is_shared = false;
 	}
-	c->current = &c->batches[0];
-	c->ahead = &c->batches[1];
+	c->current = 0;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->returned, NULL);
 	file_follow_path(c->backend);
@@ -312,7 +335,7 @@ uint64_t file_position(const struct cursor *cursor)
 int file_seek(struct cursor *cursor, uint64_t position)
 {
 	struct file_cursor *c = cursor_of(cursor);
-	take_back(c, c->ahead);
+	take_back_all(c);
 	seen_truncate(&c->seen, position);
 	c->pass = 0;
 	file_follow_path(c->backend);
@@ -322,7 +345,7 @@ int file_seek(struct cursor *cursor, uint64_t position)
 void file_list_end(struct cursor *cursor)
 {
 	struct file_cursor *c = cursor_of(cursor);
-	take_back(c, c->ahead);
+	take_back_all(c);
 	if (c->directory >= 0)
 		close(c->directory);
 	seen_done(&c->seen);
