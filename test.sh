@@ -33,5 +33,5 @@ run "ASan and UBSan" build-asan -m "not memory" "${@:-tests}"
 
 say "build with ThreadSanitizer"
 CC=clang build build-tsan -Dwerror=$werror -Dfuzz=enabled -Db_sanitize=thread -Db_lundef=false --buildtype=debugoptimized
-if [ $# = 0 ]; then set -- tests/mount/test_versions.py tests/mount/test_listing.py tests/fault; fi
+if [ $# = 0 ]; then set -- tests/mount/test_versions.py tests/mount/test_listing.py tests/mount/test_decoded_cache.py tests/fault; fi
 run "TSan" build-tsan -m "not memory" "$@"

@@ -26,6 +26,12 @@ int backend_find(struct backend *backend, const struct key *key, struct stored *
 	return r;
 }
 
+int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
+	const atomic_bool *cancel, struct slice *ret)
+{
+	return backend->ops->fetch ? backend->ops->fetch(backend, key, stored, spool, cancel, ret) : -EIO;
+}
+
 int backend_expires(struct backend *backend, const struct stored *stored, int64_t *ret)
 {
 	int r = backend->ops->expires(backend, stored, ret);

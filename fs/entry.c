@@ -6,23 +6,41 @@
 #include <errno.h>
 #include <string.h>
 
-int entries_new(const struct options *options, struct backend *backend, struct known_keys *known, struct stats *stats,
-	struct entries **ret)
+/*
+ * What is only kept gives way to what is being made: entries that nobody has opened first, since what they hold on to
+ * could not go in its turn.
+ */
+static void make_room(void *arg, uint64_t n)
+{
+	struct entries *e = arg;
+	kept_drop(&e->kept);
+	cache_make_room(e->cache, &e->spool, n);
+}
+
+int entries_new(const struct entries_parts *parts, struct entries **ret)
 {
 	struct entries *e = calloc(1, sizeof *e);
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	if (!e)
 		return -ENOMEM;
-	e->options = options;
-	e->backend = backend;
-	e->known = known;
-	e->stats = stats;
-	e->spool = (struct spool){.directory = options->spool_dir, .memory_max = options->cache_size};
+	e->options = parts->options;
+	e->backend = parts->backend;
+	e->known = parts->known;
+	e->stats = parts->stats;
+	e->keyring = parts->keyring;
+	e->spool = (struct spool){
+		.directory = parts->options->spool_dir,
+		.memory_max = parts->options->cache_size,
+		.make_room = make_room,
+		.arg = e,
+	};
 	kept_init(&e->kept);
 	pthread_mutex_init(&e->lock, NULL);
 	int r = table_init(&e->held);
 	if (r == 0)
 		r = learnt_new(&e->learnt);
+	if (r == 0)
+		r = cache_new(&e->cache);
 	if (r == 0)
 		r = work_pool_new(cores > 0 ? (unsigned)cores : 1, &e->pool);
 	if (r < 0) {
@@ -54,6 +72,7 @@ void entries_free(struct entries *entries)
 	assert(entries->held.count == 0);
 	table_done(&entries->held);
 	learnt_free(entries->learnt);
+	cache_free(entries->cache);
 	pthread_mutex_destroy(&entries->lock);
 	free(entries);
 }
@@ -68,6 +87,12 @@ void entries_drop(struct entries *entries)
 			container_of(node, struct entry, node)->dropped = true;
 	pthread_mutex_unlock(&entries->lock);
 	kept_drop(&entries->kept);
+	cache_clear(entries->cache);
+}
+
+uint64_t entries_decoded_bytes(const struct entries *entries)
+{
+	return atomic_load(&entries->spool.memory_used);
 }
 
 struct learnt *entries_learnt(struct entries *entries)
@@ -111,6 +136,9 @@ struct entry *entries_held(struct entries *entries, const struct key_hash *hash,
 static void entry_free(struct entry *entry)
 {
 	stats_add(entry->entries->stats, entries, -1);
+	slice_done(&entry->columns);
+	slice_done(&entry->json);
+	slice_done(&entry->body);
 	document_done(&entry->document);
 	slice_done(&entry->payload);
 	frame_done(&entry->frame);
@@ -136,6 +164,8 @@ static int entry_new(struct entries *entries, struct key *key, struct stored *st
 	e->refs = 1;
 	pthread_mutex_init(&e->lock, NULL);
 	stats_add(entries->stats, entries, 1);
+	if (storage_is_whole(e->stored.value.storage))
+		e->have = HAVE_WHOLE;
 	int r = peel_stored(e);
 	if (r < 0) {
 		entry_free(e);
@@ -233,90 +263,4 @@ void entry_unref(struct entry *entry)
 void entry_keep(struct entry *entry)
 {
 	kept_add(&entry->entries->kept, entry);
-}
-
-enum level entry_level(struct entry *entry)
-{
-	pthread_mutex_lock(&entry->lock);
-	enum level level = entry->level;
-	pthread_mutex_unlock(&entry->lock);
-	return level;
-}
-
-const struct key *entry_key(const struct entry *entry)
-{
-	return &entry->key;
-}
-
-bool entry_is_interop(const struct entry *entry)
-{
-	return entry->interop;
-}
-
-const struct stored *entry_stored(const struct entry *entry)
-{
-	return &entry->stored;
-}
-
-struct backend *entry_backend(const struct entry *entry)
-{
-	return entry->entries->backend;
-}
-
-const struct options *entry_options(const struct entry *entry)
-{
-	return entry->entries->options;
-}
-
-const struct frame *entry_frame(const struct entry *entry)
-{
-	return entry->frame_fault < 0 ? NULL : &entry->frame;
-}
-
-const struct slice *entry_payload(const struct entry *entry)
-{
-	return &entry->payload;
-}
-
-const struct document *entry_document(const struct entry *entry)
-{
-	return &entry->document;
-}
-
-int entry_checked_body(const struct entry *entry, struct slice *ret)
-{
-	uint64_t offset = entry->verdict.prefix == PREFIX_PRESENT ? PREFIX_SIZE : 0;
-	const struct slice *payload = &entry->payload;
-	return slice_sub(payload, offset, payload->length < offset ? 0 : payload->length - offset, ret);
-}
-
-enum checksum entry_checksum(struct entry *entry)
-{
-	const struct document *d = &entry->document;
-	bool checked = entry_level(entry) >= LEVEL_CHECKED && entry->has_verdict;
-	if (entry->frame_fault < 0 || d->kind == DOCUMENT_OPAQUE)
-		return CHECKSUM_NONE;
-	if (checked && entry->verdict.fault == -EBADMSG)
-		return CHECKSUM_MISMATCH;
-	if (checked)
-		return entry->verdict.prefix == PREFIX_PRESENT ? CHECKSUM_OK : CHECKSUM_NONE;
-	bool bare = (d->kind == DOCUMENT_ARROW || d->kind == DOCUMENT_NUMPY) && d->fault == 0 && d->prefix == PREFIX_ABSENT;
-	return bare ? CHECKSUM_NONE : CHECKSUM_UNCHECKED;
-}
-
-int entry_fault(const struct entry *entry, enum level level, const char **ret_reason)
-{
-	if (entry->frame_fault < 0) {
-		*ret_reason = entry->frame_reason;
-		return entry->frame_fault;
-	}
-	if (level >= LEVEL_CHECKED && entry->has_verdict && entry->verdict.fault < 0) {
-		*ret_reason = document_fault_reason(&entry->verdict);
-		return entry->verdict.fault;
-	}
-	if (level >= LEVEL_DOCUMENT && entry->document.fault < 0) {
-		*ret_reason = entry->document.reason;
-		return entry->document.fault;
-	}
-	return 0;
 }

@@ -1,7 +1,9 @@
-/* The inside of entries, for entry.c, kept.c and peel.c. */
+/* The inside of entries, for entry*.c, kept.c and peel*.c. */
 #ifndef CKFS_ENTRY_PRIVATE_H
 #define CKFS_ENTRY_PRIVATE_H
 
+#include "ckfs/cache.h"
+#include "ckfs/decode.h"
 #include "ckfs/entry.h"
 #include "ckfs/spool.h"
 #include "ckfs/table.h"
@@ -30,7 +32,9 @@ struct entries {
 	struct backend *backend;
 	struct known_keys *known;
 	struct stats *stats;
+	const struct keyring *keyring;
 	struct learnt *learnt;
+	struct cache *cache;
 	struct work_pool *pool;
 	struct spool spool;
 	struct kept kept;
@@ -58,25 +62,73 @@ struct entry {
 
 	pthread_mutex_t lock;
 	/* protected by lock */
-	enum level level;
-	bool peeling; /* one thread writes what follows for the next level, unlocked; nobody reads it before `level` says so */
+	unsigned have; /* what follows is there: bits of enum part */
+	bool peeling; /* one thread writes the next part, unlocked; nobody reads it before `have` says so */
 	struct entry_wait *waiting;
 	atomic_bool cancel;
 	struct work work;
 
-	/* LEVEL_STORED, rewritten on the way to LEVEL_PAYLOAD */
+	/* from the beginning, rewritten on the way to HAVE_PAYLOAD */
 	struct frame frame;
 	int frame_fault;
 	const char *frame_reason;
+	bool frame_unread; /* more of the value is needed for it */
 	bool maybe_legacy;
-	/* LEVEL_PAYLOAD */
+	bool needs_whole;  /* a step has asked for more of the value than there was; of the thread that peels */
+	/* HAVE_PAYLOAD */
 	struct slice payload;
-	/* LEVEL_DOCUMENT */
-	struct document document;
-	bool has_verdict; /* it was remembered */
-	/* LEVEL_CHECKED */
+	uint64_t locate_cost;
+	/* HAVE_DOCUMENT */
+	struct document document; /* of a sealed payload, only what the frame tells */
+	bool opens;               /* a seal has to be opened, or may have to be */
+	bool unfit;               /* no key fits by fingerprint */
+	int key_number;           /* the key to be tried; -1: each */
+	/* HAVE_VERDICT */
 	struct verdict verdict;
+	/* HAVE_BODY */
+	struct slice body; /* of a sealed array, document.array comes with it */
+	/* HAVE_RENDERED */
+	struct rendered rendered;
+	/* HAVE_JSON */
+	struct slice json;
+	/* HAVE_SUMMARY */
+	struct slice columns; /* of a dataframe or a series, as JSON; empty: it is not of that form */
 };
+
+/* Parts of an entry. They come in any order that makes sense: what was learnt before is there without its content. */
+enum part {
+	HAVE_PAYLOAD = 1,
+	HAVE_DOCUMENT = 2,
+	HAVE_VERDICT = 4,
+	HAVE_BODY = 8,
+	HAVE_RENDERED = 16,
+	HAVE_JSON = 32,
+	HAVE_SUMMARY = 64,
+	HAVE_WHOLE = 128, /* the stored value: nothing more has to be fetched */
+};
+
+/* entry_state.c: whether a level is reached with these parts. */
+bool entry_is_at(const struct entry *entry, unsigned have, enum level level);
+
+/* Whether there is a document, and nothing is wrong with it, as far as these parts tell. */
+bool entry_is_sound(const struct entry *entry, unsigned have);
+
+/* Whether the document must be checked before it is served. */
+bool entry_wants_check(const struct entry *entry);
+
+/* Work that brings an entry nearer to a level. */
+struct step {
+	/* Makes parts, and adds their bits to *have. 0, -errno. */
+	int (*run)(struct entry *entry, unsigned *have);
+	/* Bytes that it reads or makes. */
+	uint64_t (*cost)(struct entry *entry, unsigned have);
+};
+
+/* peel_decode.c */
+extern const struct step step_body, step_json, step_summary;
+
+/* peel_steps.c: the next step on the way to a level that is not reached. */
+const struct step *step_towards(const struct entry *entry, unsigned have, enum level level);
 
 /* Reads the frame of a new entry. 0; -EIO, -ENOMEM. */
 int peel_stored(struct entry *entry);

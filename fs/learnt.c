@@ -12,8 +12,9 @@
 struct record {
 	struct table_node node;
 	struct version version;
-	bool has_verdict;
+	bool has_verdict, has_json;
 	struct verdict verdict;
+	struct rendered json;
 	int logged[LOGGED_MAX]; /* errors, 0: free */
 	struct record *younger;
 };
@@ -122,6 +123,28 @@ bool learnt_get(struct learnt *learnt, const struct version *version, struct ver
 	bool known = r && r->has_verdict;
 	if (known)
 		*ret = r->verdict;
+	pthread_mutex_unlock(&learnt->lock);
+	return known;
+}
+
+void learnt_put_json(struct learnt *learnt, const struct version *version, const struct rendered *rendered)
+{
+	pthread_mutex_lock(&learnt->lock);
+	struct record *r = record_of(learnt, version);
+	if (r) {
+		r->has_json = true;
+		r->json = *rendered;
+	}
+	pthread_mutex_unlock(&learnt->lock);
+}
+
+bool learnt_get_json(struct learnt *learnt, const struct version *version, struct rendered *ret)
+{
+	pthread_mutex_lock(&learnt->lock);
+	const struct record *r = find(learnt, version);
+	bool known = r && r->has_json;
+	if (known)
+		*ret = r->json;
 	pthread_mutex_unlock(&learnt->lock);
 	return known;
 }

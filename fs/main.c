@@ -1,9 +1,11 @@
 /* ckfs [options] [SOURCE] MOUNTPOINT */
+#include "fuse/errand.h"
 #include "fuse/mount.h"
 #include "fuse/mountpoint.h"
 
 #include "ckfs/cleanup.h"
 #include "ckfs/known_keys.h"
+#include "ckfs/secrets.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -19,7 +21,10 @@ static int run(struct options *options, struct error *error)
 	cleanup_free char *source = NULL;
 	clock_gettime(CLOCK_REALTIME, &m.since);
 
-	int r = known_keys_new(&m.known);
+	/* First, so that the environment is clean before anything else runs. */
+	int r = secrets_open(options, &m.keyring, error);
+	if (r == 0)
+		r = known_keys_new(&m.known);
 	if (r == 0 && options->keys_file)
 		r = known_keys_load(m.known, options->keys_file, error);
 	if (r == 0)
@@ -27,17 +32,21 @@ static int run(struct options *options, struct error *error)
 	if (r == 0)
 		r = mountpoint_prepare(options, source, error);
 	if (r == 0)
-		r = entries_new(options, m.backend, m.known, &m.stats, &m.entries);
+		r = entries_new(&(struct entries_parts){.options = options, .backend = m.backend, .known = m.known, .stats = &m.stats, .keyring = m.keyring}, &m.entries);
 	if (r == 0)
 		r = inodes_new(&m.inodes);
+	if (r == 0 && m.backend->ops->remote)
+		r = work_pool_new(ERRAND_THREADS, &m.waiters);
 	if (r == 0)
 		r = mount_serve(&m, source, error);
+	work_pool_free(m.waiters);
 
 	handles_free_all(&m.handles);
 	inodes_free(m.inodes);
 	entries_free(m.entries);
 	backend_close(m.backend);
 	known_keys_free(m.known);
+	keyring_free(m.keyring);
 	return r;
 }
 
@@ -59,6 +68,7 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	struct error error = {.text = ""};
+	secrets_harden();
 	/* Names match a glob by characters. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (sodium_init() < 0) {

@@ -12,7 +12,7 @@
 /* Each option with its help text and what reads its value. The manual is tested against this table. */
 struct option_row {
 	const char *name;  /* with "=" when it takes a value */
-	const char *value; /* what the value is; NULL: none */
+	const char *value; /* what the value is; "" or NULL: none */
 	const char *help;  /* NULL: not shown; the option is known and refused or dropped */
 	int (*set)(struct options *options, const char *value);
 };
@@ -38,6 +38,18 @@ static int set_path(char **to, const char *value)
 static int set_keys(struct options *o, const char *value)
 {
 	return set_path(&o->keys_file, value);
+}
+
+static int set_master_key_file(struct options *o, const char *value)
+{
+	return set_path(&o->master_key_file, value);
+}
+
+static int set_fail_closed(struct options *o, const char *value)
+{
+	(void)value;
+	o->fail_closed = true;
+	return 0;
 }
 
 static int set_spool_dir(struct options *o, const char *value)
@@ -169,6 +181,8 @@ static int refuse(struct options *o, const char *value)
 static const struct option_row rows[] = {
 	{"match=", "GLOB", "what listings show (names without extension)", set_match},
 	{"keys=", "FILE", "keys to list by name, one escaped name a line", set_keys},
+	{"master_key_file=", "FILE", "the master key in hex; mode 0600 (CACHEKIT_MASTER_KEY)", set_master_key_file},
+	{"fail_closed", "", "no try where a sealed entry names no key we have", set_fail_closed},
 	{"listed_ttl=", "SECONDS", "how long what a listing showed may serve stat (1)", set_listed_ttl},
 	{"verify=", "first|never", "checksums once per version, or not at all (first)", set_verify},
 	{"cache_size=", "SIZE", "memory for decoded values: 64M, 2G (256M)", set_cache_size},
@@ -197,9 +211,7 @@ static const struct option_row rows[] = {
 	{"prefix=", NULL, NULL, refuse},
 	{"tenant=", NULL, NULL, refuse},
 	{"timeout=", NULL, NULL, refuse},
-	{"fail_closed", NULL, NULL, refuse},
 	{"password_file=", NULL, NULL, refuse},
-	{"master_key_file=", NULL, NULL, refuse},
 };
 
 static int add_fuse_arg(struct options *o, const char *arg)
@@ -344,6 +356,7 @@ void options_done(struct options *options)
 	free(options->mountpoint);
 	free(options->match);
 	free(options->keys_file);
+	free(options->master_key_file);
 	free(options->spool_dir);
 	*options = (struct options){0};
 }

@@ -3,14 +3,20 @@
 #include "ckfs/cleanup.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct storage {
 	atomic_uint refs;
 	int fd;          /* -1: memory */
 	uint8_t *memory; /* NULL: fd */
+	size_t mapped;   /* bytes of the mapping that `memory` is; 0: it is from malloc */
+	bool secret;     /* wiped before it is let go */
 	atomic_uint_least64_t *counter;
 	uint64_t charged;
+	bool partial;    /* beyond `first`, what `whole` says */
+	_Atomic(struct slice *) whole; /* owned; NULL: it is not there yet */
 	size_t first_length;
 	uint8_t first[]; /* what stands at 0, kept in memory */
 };
@@ -45,6 +51,44 @@ int storage_new_memory(void *memory, struct storage **ret)
 	return storage_new(-1, memory, NULL, 0, ret);
 }
 
+int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage **ret)
+{
+	int r = storage_new(-1, memory, NULL, 0, ret);
+	if (r == 0) {
+		(*ret)->mapped = mapped;
+		(*ret)->secret = secret;
+	}
+	return r;
+}
+
+int storage_new_partial(const void *first, size_t n, struct storage **ret)
+{
+	int r = storage_new(-1, NULL, first, n, ret);
+	if (r == 0)
+		(*ret)->partial = true;
+	return r;
+}
+
+int storage_complete(struct storage *storage, const struct slice *whole)
+{
+	struct slice *own = malloc(sizeof *own);
+	if (!own)
+		return -ENOMEM;
+	slice_copy(whole, own);
+	atomic_store_explicit(&storage->whole, own, memory_order_release);
+	return 0;
+}
+
+static const struct slice *whole_of(const struct storage *storage)
+{
+	return atomic_load_explicit(&storage->whole, memory_order_acquire);
+}
+
+bool storage_is_whole(const struct storage *storage)
+{
+	return !storage || !storage->partial || whole_of(storage);
+}
+
 struct storage *storage_ref(struct storage *storage)
 {
 	if (storage)
@@ -56,18 +100,38 @@ void storage_unref(struct storage *storage)
 {
 	if (!storage || atomic_fetch_sub(&storage->refs, 1) != 1)
 		return;
+	struct slice *whole = atomic_load(&storage->whole);
+	if (whole) {
+		slice_done(whole);
+		free(whole);
+	}
 	if (storage->counter)
 		atomic_fetch_sub(storage->counter, storage->charged);
 	if (storage->fd >= 0)
 		close(storage->fd);
-	free(storage->memory);
+	if (storage->secret)
+		sodium_memzero(storage->memory, storage->mapped);
+	if (storage->mapped)
+		munmap(storage->memory, storage->mapped);
+	else
+		free(storage->memory);
 	free(storage);
+}
+
+bool storage_is_shared(const struct storage *storage)
+{
+	return storage && atomic_load(&storage->refs) > 1;
 }
 
 void storage_charge(struct storage *storage, atomic_uint_least64_t *counter, uint64_t bytes)
 {
 	storage->counter = counter;
 	storage->charged = bytes;
+}
+
+bool storage_is_charged(const struct storage *storage)
+{
+	return storage && storage->charged > 0;
 }
 
 int storage_fd(const struct storage *storage)
@@ -115,6 +179,14 @@ void slice_done(struct slice *slice)
 	*slice = (struct slice){0};
 }
 
+const uint8_t *slice_memory(const struct slice *slice)
+{
+	const struct storage *s = slice->storage;
+	const struct slice *whole = s ? whole_of(s) : NULL;
+	const uint8_t *memory = whole ? slice_memory(whole) : s ? s->memory : NULL;
+	return memory ? memory + slice->offset : NULL;
+}
+
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t n)
 {
 	if (offset > slice->length || n > slice->length - offset)
@@ -129,6 +201,10 @@ int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t n)
 	if (at < slice->storage->first_length && n <= slice->storage->first_length - at) {
 		memcpy(buf, slice->storage->first + at, n);
 		return 0;
+	}
+	if (slice->storage->partial) {
+		const struct slice *whole = whole_of(slice->storage);
+		return whole ? slice_read(whole, at, buf, n) : -ENODATA;
 	}
 	uint8_t *to = buf;
 	while (n > 0) {

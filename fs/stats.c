@@ -19,9 +19,11 @@ static const struct {
 	ROW(checks, "ckfs_checks_total", "counter", "Documents whose checksum was computed."),
 	ROW(checked_bytes, "ckfs_checked_bytes_total", "counter", "Bytes hashed for that."),
 	ROW(check_failures, "ckfs_check_failures_total", "counter", "Documents that failed their check."),
+	ROW(decodes, "ckfs_decodes_total", "counter", "Documents decrypted, decompressed or rendered as JSON."),
 	ROW(open_files, "ckfs_open_files", "gauge", "Files open now."),
 	ROW(inodes, "ckfs_inodes", "gauge", "Inodes the kernel remembers."),
 	ROW(entries, "ckfs_entries", "gauge", "Entry versions held open."),
+	ROW(decoded_bytes, "ckfs_decoded_bytes", "gauge", "Bytes of decoded content in memory."),
 #undef ROW
 };
 

@@ -231,6 +231,24 @@ def mount(ckfs, tmp, request):
         yield make
 
 
+@contextlib.contextmanager
+def mounted(ckfs: str, cache: Cache, *options: str, env: dict[str, str] | None = None):
+    """A mount beside the cache's directory, for tests that share one."""
+    m = Mount(ckfs, str(cache.dir), cache.dir.with_name("mnt"), options, env or {})
+    try:
+        yield m
+    finally:
+        m.unmount()
+
+
+@pytest.fixture(scope="module")
+def shared_cache():
+    """A cache that the tests of a module share."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-test-"))
+    yield Cache(path / "cache")
+    shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture
 def mnt(cache, mount) -> Mount:
     """A mount over the test's cache, with default options."""

@@ -1,5 +1,6 @@
 /* What stat shows. */
 #include "control.h"
+#include "errand.h"
 #include "mount.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ static void refresh_size(struct mount *m, struct inode *inode)
 	uint64_t size;
 	if (!entry)
 		return;
-	if (entry_level(entry) >= view->size_level && view_size(view, entry, &size) == 0)
+	if (entry_reached(entry, view->size_level) && view_size(view, entry, &size) == 0)
 		inode->size = size;
 	entry_unref(entry);
 }
@@ -78,16 +79,30 @@ void ckfs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_attr(req, &st, afresh ? 0 : FOREVER);
 }
 
-void ckfs_statfs(fuse_req_t req, fuse_ino_t ino)
-{
-	struct mount *m = fuse_req_userdata(req);
+struct asking {
+	struct errand errand;
 	struct statvfs st;
-	(void)ino;
-	int r = backend_statfs(m->backend, &st);
+};
+
+static int ask_statfs(struct errand *errand)
+{
+	return backend_statfs(errand->m->backend, &container_of(errand, struct asking, errand)->st);
+}
+
+static void finish_statfs(struct errand *errand, int r)
+{
+	struct statvfs *st = &container_of(errand, struct asking, errand)->st;
 	if (r < 0) {
-		fuse_reply_err(req, -r);
+		fuse_reply_err(errand->req, -r);
 		return;
 	}
-	st.f_namemax = 255;
-	fuse_reply_statfs(req, &st);
+	st->f_namemax = 255;
+	fuse_reply_statfs(errand->req, st);
+}
+
+void ckfs_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct asking a = {.errand = {.m = fuse_req_userdata(req), .req = req, .ask = ask_statfs, .finish = finish_statfs}};
+	(void)ino;
+	errand_start(&a.errand, sizeof a);
 }

@@ -7,6 +7,7 @@ int control_stats(struct mount *m, struct content *ret)
 {
 	struct buf buf = {0};
 	m->stats.inodes = (long long)inodes_count(m->inodes);
+	m->stats.decoded_bytes = (long long)entries_decoded_bytes(m->entries);
 	stats_write(&m->stats, &buf);
 	return content_from_buf(&buf, ret);
 }

@@ -1,29 +1,15 @@
 /* Listings: streamed from the backend, one reply at a time. */
+#include "errand.h"
+#include "line.h"
 #include "pending.h"
 
 #include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
-#include "ckfs/known_keys.h"
-#include "ckfs/name.h"
 
 #include <errno.h>
-#include <fnmatch.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A name with its extension. */
-#define LISTED_NAME_MAX (NAME_BYTES_MAX + 16)
-
-/* One line of a listing, ready for a reply. */
-struct line {
-	char name[LISTED_NAME_MAX];
-	uint64_t number;  /* st_ino */
-	mode_t type;
-	bool has_attr;    /* the entry's size is known: its inode can go along */
-	struct key key;
-	struct stored stored;
-	uint64_t size;
-};
 
 /*
  * An open directory. Offsets count lines: the directory's own names first, then the entries. The kernel asks again
@@ -32,6 +18,7 @@ struct line {
 struct listing {
 	struct handle handle;
 	uint64_t directory;
+	atomic_uint refs; /* the open handle, and each request that reads, also when its caller has gone */
 	pthread_mutex_t lock;
 	/* protected by lock */
 	struct cursor *cursor; /* NULL: not yet opened, or it lists no entries */
@@ -47,26 +34,33 @@ static struct listing *listing_of(const struct fuse_file_info *fi)
 	return (struct listing *)(uintptr_t)fi->fh;
 }
 
-static void line_done(struct line *line)
+static struct listing *listing_ref(struct listing *l)
 {
-	key_done(&line->key);
-	stored_done(&line->stored);
+	atomic_fetch_add(&l->refs, 1);
+	return l;
 }
 
-static bool is_view_directory(uint64_t directory)
+static void listing_unref(struct listing *l)
 {
-	return directory >= INODE_ROOT && directory < INODE_ROOT + VIEW_COUNT;
-}
-
-static void listing_free(struct handle *handle)
-{
-	struct listing *l = container_of(handle, struct listing, handle);
+	if (atomic_fetch_sub(&l->refs, 1) != 1)
+		return;
 	if (l->has_line)
 		line_done(&l->line);
 	cursor_end(l->cursor);
 	free(l->positions);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
+}
+
+static void listing_free(struct handle *handle)
+{
+	listing_unref(container_of(handle, struct listing, handle));
+}
+
+/* Begins to list the entries. */
+static int open_cursor(struct mount *m, struct listing *l)
+{
+	return directory_is_view(l->directory) && !l->cursor ? backend_list(m->backend, &l->cursor) : 0;
 }
 
 void ckfs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -79,9 +73,11 @@ void ckfs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	l->handle.free = listing_free;
 	l->directory = ino;
+	l->refs = 1;
 	pthread_mutex_init(&l->lock, NULL);
 	handle_add(&m->handles, &l->handle);
-	int r = is_view_directory(ino) ? backend_list(m->backend, &l->cursor) : 0;
+	/* Nobody waits for a remote backend here: the first read does. */
+	int r = m->waiters ? 0 : open_cursor(m, l);
 	if (r < 0) {
 		reply_error(m, req, r);
 		handle_free(&m->handles, &l->handle);
@@ -98,121 +94,6 @@ void ckfs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)ino;
 	handle_free(&m->handles, &listing_of(fi)->handle);
 	fuse_reply_err(req, 0);
-}
-
-/* The directory's own names: number i of them, false past the last. */
-static bool own_line(const struct listing *l, uint64_t i, struct line *ret)
-{
-	const char *name = NULL;
-	uint64_t number = l->directory;
-	mode_t type = S_IFDIR;
-	if (i == 0)
-		name = ".";
-	else if (i == 1) {
-		name = "..";
-		number = INODE_ROOT;
-	} else if (l->directory == INODE_ROOT && i < 2 + VIEW_COUNT - 1) {
-		name = views[i - 1]->name;
-		number = INODE_ROOT + i - 1;
-	} else if (l->directory == INODE_CONTROL && i == 2) {
-		name = "stats";
-		number = INODE_STATS;
-		type = S_IFREG;
-	}
-	if (!name)
-		return false;
-	*ret = (struct line){.number = number, .type = type};
-	strcpy(ret->name, name);
-	return true;
-}
-
-static uint64_t own_count(const struct listing *l)
-{
-	return l->directory == INODE_ROOT ? 2 + VIEW_COUNT - 1 : l->directory == INODE_CONTROL ? 3 : 2;
-}
-
-/*
- * The name an entry is listed by: its key where that is known, else the hash. A key that reads like a hash is listed
- * by its own: the name could mean another entry. False when it has none, or -o match hides it.
- */
-static bool write_name(const struct mount *m, const struct view *view, const struct key *key, char *ret)
-{
-	struct key_hash other;
-	size_t n = KEY_HEX_SIZE;
-	if (key->text && !key_hash_from_hex(key->text, key->length, &other))
-		n = name_from_key(key, ret);
-	else
-		key_hash_to_hex(&key->hash, ret);
-	if (n == 0 || (m->options->match && fnmatch(m->options->match, ret, 0) != 0))
-		return false;
-	strcpy(ret + n, view->extension);
-	return true;
-}
-
-/*
- * Looks into an entry as far as the listing needs it: whether the view shows it, and how large it is. Nothing is
- * decoded for a size; only what a format directory shows must be told of a legacy frame. 1 shown, 0 not, -errno.
- */
-static int look_into(const struct view *view, struct entry *entry, struct line *line)
-{
-	const char *reason = NULL;
-	enum level known = entry_peel_quick(entry, view->shows_failing ? view->size_level : LEVEL_CHECKED);
-	if (known < LEVEL_DOCUMENT && !view->shows_failing && view->size_level >= LEVEL_DOCUMENT) {
-		int r = entry_peel_now(entry, LEVEL_DOCUMENT);
-		if (r < 0)
-			return 0;
-		known = LEVEL_DOCUMENT;
-	}
-	if (!view->shows_failing && view->status(entry, known, &reason) < 0)
-		return 0;
-	line->has_attr = !view->unlisted_size && known >= view->size_level && view_size(view, entry, &line->size) == 0;
-	return 1;
-}
-
-/* Whether a line needs more than a name and a version. */
-static bool looks_into(const struct view *view, bool plus)
-{
-	bool decoded = !view->shows_failing && view->size_level >= LEVEL_DOCUMENT && !view->afresh;
-	return decoded || (plus && !view->unlisted_size);
-}
-
-/* Looks into what was listed, and takes it. 1 shown, 0 not, -ENOMEM. */
-static int look_into_listed(struct mount *m, const struct view *view, struct listed *listed, struct line *line)
-{
-	struct entry *entry;
-	int r = entries_listed(m->entries, listed, &entry);
-	/* An entry that cannot be read does not end the listing: it is shown where nothing has to be known of it, and stat tells. */
-	if (r < 0)
-		return r == -ENOMEM ? r : view->shows_failing || view->size_level == LEVEL_STORED;
-	r = look_into(view, entry, line);
-	entry_unref(entry);
-	return r;
-}
-
-/* Takes what `listed` holds. 1 and *ret, 0 when it is not shown, -errno. */
-static int entry_line(struct mount *m, unsigned view_id, struct listed *listed, bool plus, struct line *ret)
-{
-	const struct view *view = views[view_id];
-	struct line *line = ret;
-	*line = (struct line){.type = S_IFREG, .stored = listed->stored};
-	/* No descriptor waits for the next reply. */
-	line->stored.value = (struct slice){0};
-	int r = listed->key.text ? key_copy(&listed->key, &line->key) : known_keys_find(m->known, &listed->key.hash, &line->key);
-	if (r == 0 && looks_into(view, plus)) {
-		r = look_into_listed(m, view, listed, line);
-	} else {
-		key_done(&listed->key);
-		stored_done(&listed->stored);
-		r = r < 0 ? r : 1;
-	}
-	if (r == 1 && !write_name(m, view, &line->key, line->name))
-		r = 0;
-	if (r != 1) {
-		line_done(line);
-		return r;
-	}
-	line->number = inode_number(view_id, &line->key.hash, &line->stored.version);
-	return 1;
 }
 
 static int remember_position(struct listing *l, uint64_t index, uint64_t position)
@@ -239,7 +120,7 @@ static int next_line(struct mount *m, struct listing *l, bool plus, struct line 
 		l->has_line = false;
 		return 1;
 	}
-	if (own_line(l, l->at, ret))
+	if (line_of_directory(l->directory, l->at, ret))
 		return 1;
 	if (!l->cursor)
 		return 0;
@@ -247,12 +128,12 @@ static int next_line(struct mount *m, struct listing *l, bool plus, struct line 
 	for (;;) {
 		struct listed listed;
 		uint64_t before = cursor_position(l->cursor);
-		int r = cursor_next(l->cursor, looks_into(views[view_id], plus), &listed);
+		int r = cursor_next(l->cursor, line_needs_value(views[view_id], plus), &listed);
 		if (r <= 0)
 			return r;
-		r = entry_line(m, view_id, &listed, plus, ret);
+		r = line_of_entry(m, view_id, &listed, plus, ret);
 		if (r == 1)
-			r = remember_position(l, l->at - own_count(l), before) < 0 ? -ENOMEM : 1;
+			r = remember_position(l, l->at - lines_of_directory(l->directory), before) < 0 ? -ENOMEM : 1;
 		if (r != 0)
 			return r;
 	}
@@ -261,7 +142,7 @@ static int next_line(struct mount *m, struct listing *l, bool plus, struct line 
 /* Goes to an offset that was given out before, or to the end of what was. */
 static int seek_to(struct listing *l, uint64_t offset)
 {
-	uint64_t own = own_count(l);
+	uint64_t own = lines_of_directory(l->directory);
 	if (offset == l->at)
 		return 0;
 	if (l->has_line) {
@@ -289,7 +170,7 @@ static double listed_seconds(const struct mount *m, const struct stored *stored)
 }
 
 /* Appends a line to a READDIRPLUS reply. Bytes it takes; more than `size`: it did not fit. */
-static size_t add_line_plus(struct mount *m, fuse_req_t req, unsigned view_id, char *to, size_t size, struct line *line, off_t next)
+static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t size, struct line *line, off_t next)
 {
 	struct fuse_entry_param e = {.attr = {.st_ino = line->number, .st_mode = line->type}};
 	struct inode *inode = NULL;
@@ -300,7 +181,7 @@ static size_t add_line_plus(struct mount *m, fuse_req_t req, unsigned view_id, c
 		e.entry_timeout = listed_seconds(m, &line->stored);
 		attr_of_inode(m, inode, &e.attr);
 	}
-	size_t n = fuse_add_direntry_plus(req, to, size, line->name, &e, next);
+	size_t n = fuse_add_direntry_plus(NULL, to, size, line->name, &e, next);
 	if (inode && n <= size)
 		inode->listed_until = clock_ms() + (int64_t)(e.entry_timeout * 1000) + 1;
 	if (inode && n > size)
@@ -308,14 +189,14 @@ static size_t add_line_plus(struct mount *m, fuse_req_t req, unsigned view_id, c
 	return n;
 }
 
-static size_t add_line(fuse_req_t req, char *to, size_t size, const struct line *line, off_t next)
+static size_t add_line(char *to, size_t size, const struct line *line, off_t next)
 {
 	const struct stat st = {.st_ino = line->number, .st_mode = line->type};
-	return fuse_add_direntry(req, to, size, line->name, &st, next);
+	return fuse_add_direntry(NULL, to, size, line->name, &st, next);
 }
 
 /* Fills a reply. Bytes, or -errno when not even one line could be had. */
-static ssize_t fill(struct mount *m, fuse_req_t req, struct listing *l, char *reply, size_t size, bool plus)
+static ssize_t fill(struct mount *m, struct listing *l, char *reply, size_t size, bool plus)
 {
 	size_t used = 0;
 	for (;;) {
@@ -327,8 +208,8 @@ static ssize_t fill(struct mount *m, fuse_req_t req, struct listing *l, char *re
 		if (r <= 0)
 			break;
 		off_t next = (off_t)l->at + 1;
-		size_t n = plus ? add_line_plus(m, req, (unsigned)(l->directory - INODE_ROOT), reply + used, size - used, &line, next)
-				: add_line(req, reply + used, size - used, &line, next);
+		size_t n = plus ? add_line_plus(m, (unsigned)(l->directory - INODE_ROOT), reply + used, size - used, &line, next)
+				: add_line(reply + used, size - used, &line, next);
 		if (n > size - used) {
 			l->line = line;
 			l->has_line = true;
@@ -342,24 +223,73 @@ static ssize_t fill(struct mount *m, fuse_req_t req, struct listing *l, char *re
 	return (ssize_t)used;
 }
 
+struct reading {
+	struct errand errand;
+	struct listing *listing; /* a reference */
+	size_t size;
+	off_t off;
+	bool plus;
+	char *reply;   /* owned */
+	size_t length; /* of what was not yet sent */
+};
+
+static int ask_lines(struct errand *errand)
+{
+	struct reading *reading = container_of(errand, struct reading, errand);
+	struct listing *l = reading->listing;
+	reading->reply = malloc(reading->size);
+	if (!reading->reply)
+		return -ENOMEM;
+	pthread_mutex_lock(&l->lock);
+	ssize_t n = open_cursor(errand->m, l);
+	if (n == 0)
+		n = seek_to(l, (uint64_t)reading->off);
+	if (n == 0)
+		n = fill(errand->m, l, reading->reply, reading->size, reading->plus);
+	pthread_mutex_unlock(&l->lock);
+	reading->length = n < 0 ? 0 : (size_t)n;
+	return n < 0 ? (int)n : 0;
+}
+
+/* Inodes that were entered for a reply which the kernel never got. */
+static void forget_lines(struct mount *m, const char *reply, size_t length)
+{
+	for (size_t at = 0; at < length;) {
+		struct fuse_direntplus line;
+		memcpy(&line, reply + at, sizeof line);
+		if (line.entry_out.nodeid)
+			inodes_forget(m->inodes, line.entry_out.nodeid, 1);
+		at += FUSE_DIRENTPLUS_SIZE(&line);
+	}
+}
+
+static void finish_lines(struct errand *errand, int r)
+{
+	struct reading *reading = container_of(errand, struct reading, errand);
+	if (r < 0)
+		reply_error(errand->m, errand->req, r);
+	else if (fuse_reply_buf(errand->req, reading->reply, reading->length) == 0)
+		reading->length = 0;
+}
+
+static void reading_done(struct errand *errand)
+{
+	struct reading *reading = container_of(errand, struct reading, errand);
+	if (reading->plus)
+		forget_lines(errand->m, reading->reply, reading->length);
+	free(reading->reply);
+	listing_unref(reading->listing);
+}
+
 static void read_directory(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
 	struct mount *m = fuse_req_userdata(req);
-	struct listing *l = listing_of(fi);
-	cleanup_free char *reply = malloc(size);
-	if (!reply) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	pthread_mutex_lock(&l->lock);
-	ssize_t n = seek_to(l, (uint64_t)off);
-	if (n == 0)
-		n = fill(m, req, l, reply, size, plus);
-	pthread_mutex_unlock(&l->lock);
-	if (n < 0)
-		reply_error(m, req, (int)n);
-	else
-		fuse_reply_buf(req, reply, (size_t)n);
+	struct reading r = {.errand = {.m = m, .req = req, .ask = ask_lines, .finish = finish_lines, .done = reading_done}};
+	r.listing = listing_ref(listing_of(fi));
+	r.size = size;
+	r.off = off;
+	r.plus = plus;
+	errand_start(&r.errand, sizeof r);
 }
 
 void ckfs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

@@ -3,6 +3,7 @@
 
 #include "buffers.h"
 #include "control.h"
+#include "errand.h"
 #include "readahead.h"
 
 #include "ckfs/clock.h"
@@ -50,6 +51,14 @@ static void reply_open(struct mount *m, fuse_req_t req, struct entry *entry, str
 	}
 }
 
+/* The kernel looks the name up again by itself when an open says so (see retries.h). */
+static void look_up_again(struct mount *m, fuse_req_t req, pid_t pid)
+{
+	retry_note(&m->retries, pid);
+	stats_add(&m->stats, stale_opens, 1);
+	fuse_reply_err(req, ESTALE);
+}
+
 static void finish_open(struct pending *p, int r)
 {
 	const struct view *view = views[p->view_id];
@@ -59,6 +68,10 @@ static void finish_open(struct pending *p, int r)
 		r = view->status(p->entry, view->open_level, &reason);
 	if (r == 0)
 		r = view->content(p->entry, &content);
+	if (r == -ESTALE) {
+		look_up_again(p->m, p->req, p->pid);
+		return;
+	}
 	if (r < 0) {
 		pending_fail(p, r, reason);
 		return;
@@ -77,6 +90,13 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, pid_t pid,
 	struct key key;
 	struct entry *entry;
 	bool comes_back = retry_take(&m->retries, pid, inode->id);
+	bool was_looked_up = comes_back || clock_ms() >= inode->listed_until;
+	/* The name was looked up for this very open: a remote backend is not asked twice. */
+	if (m->waiters && was_looked_up) {
+		*ret = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
+		if (*ret)
+			return 0;
+	}
 	int r = inode_key(m->inodes, inode, &key);
 	if (r < 0)
 		return r;
@@ -92,14 +112,47 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, pid_t pid,
 		return r;
 
 	entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
-	if (entry && (comes_back || clock_ms() >= inode->listed_until)) {
+	if (entry && was_looked_up) {
 		*ret = entry;
 		return 0;
 	}
 	entry_unref(entry);
-	retry_note(&m->retries, pid);
-	stats_add(&m->stats, stale_opens, 1);
 	return -ESTALE;
+}
+
+struct opening {
+	struct errand errand;
+	const struct inode *inode; /* held */
+	unsigned view_id;
+	struct entry *entry; /* a reference */
+	struct fuse_file_info fi;
+};
+
+static int ask_inode(struct errand *errand)
+{
+	struct opening *o = container_of(errand, struct opening, errand);
+	return entry_of_inode(errand->m, o->inode, errand->pid, &o->entry);
+}
+
+static void finish_inode(struct errand *errand, int r)
+{
+	struct opening *o = container_of(errand, struct opening, errand);
+	if (r == -ESTALE) {
+		look_up_again(errand->m, errand->req, errand->pid);
+	} else if (r < 0) {
+		reply_error(errand->m, errand->req, r);
+	} else {
+		struct pending p = {.m = errand->m, .req = errand->req, .pid = errand->pid, .view_id = o->view_id, .finish = finish_open, .fi = o->fi};
+		p.entry = entry_ref(o->entry);
+		pending_start(&p, views[p.view_id]->open_level);
+	}
+}
+
+static void opening_done(struct errand *errand)
+{
+	struct opening *o = container_of(errand, struct opening, errand);
+	entry_unref(o->entry);
+	inodes_forget(errand->m->inodes, o->inode->id, 1);
 }
 
 void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -119,20 +172,17 @@ void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 			reply_open(m, req, NULL, &content, true, fi);
 		return;
 	}
-	struct inode *inode = inodes_get(m->inodes, ino);
+	struct inode *inode = inodes_hold(m->inodes, ino);
 	if (!inode) {
 		fuse_reply_err(req, ino < INODE_FIRST ? EISDIR : ENOENT);
 		return;
 	}
 	readahead_tune(m);
-	struct pending p = {.m = m, .req = req, .view_id = inode->view, .finish = finish_open, .fi = *fi};
-	int r = entry_of_inode(m, inode, fuse_req_ctx(req)->pid, &p.entry);
-	if (r == -ESTALE)
-		fuse_reply_err(req, ESTALE);
-	else if (r < 0)
-		reply_error(m, req, r);
-	else
-		pending_start(&p, views[p.view_id]->open_level);
+	struct opening o = {.errand = {.m = m, .req = req, .ask = ask_inode, .finish = finish_inode, .done = opening_done}};
+	o.inode = inode;
+	o.view_id = inode->view;
+	o.fi = *fi;
+	errand_start(&o.errand, sizeof o);
 }
 
 static struct file *file_of(const struct fuse_file_info *fi)
@@ -153,6 +203,13 @@ void ckfs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fu
 	stats_add(&m->stats, read_bytes, n);
 	if (n == 0) {
 		fuse_reply_buf(req, NULL, 0);
+		return;
+	}
+	struct slice window;
+	if (content_in_memory(&file->content, at, n, &window)) {
+		/* The reader may have closed the file before the reply returns. */
+		fuse_reply_buf(req, (const char *)slice_memory(&window), n);
+		slice_done(&window);
 		return;
 	}
 	void *buffer = buffer_get();

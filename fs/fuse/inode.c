@@ -133,6 +133,16 @@ struct inode *inodes_get(struct inodes *inodes, uint64_t id)
 	return i;
 }
 
+struct inode *inodes_hold(struct inodes *inodes, uint64_t id)
+{
+	pthread_mutex_lock(&inodes->lock);
+	struct inode *i = get(inodes, id);
+	if (i)
+		i->lookups++;
+	pthread_mutex_unlock(&inodes->lock);
+	return i;
+}
+
 void inodes_forget(struct inodes *inodes, uint64_t id, uint64_t lookups)
 {
 	pthread_mutex_lock(&inodes->lock);

@@ -54,6 +54,9 @@ int inodes_enter(struct inodes *inodes, unsigned view, const struct key *key, co
 /* The inode with this id; NULL for one that is none. Valid while the kernel remembers it. */
 struct inode *inodes_get(struct inodes *inodes, uint64_t id);
 
+/* The same, held until inodes_forget() of one lookup: a request that was answered early may not be over yet. */
+struct inode *inodes_hold(struct inodes *inodes, uint64_t id);
+
 void inodes_forget(struct inodes *inodes, uint64_t id, uint64_t lookups);
 
 /* Its key, with the text if that is known. 0, -ENOMEM. */

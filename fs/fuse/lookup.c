@@ -1,10 +1,12 @@
 /* LOOKUP: where freshness is decided. Names live in the kernel for no time at all. */
 #include "control.h"
+#include "errand.h"
 #include "pending.h"
 
 #include "ckfs/name.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 static void reply_directory(struct mount *m, fuse_req_t req, uint64_t id)
@@ -105,10 +107,44 @@ static void finish_lookup(struct pending *p, int r)
 	}
 	struct fuse_entry_param e = {.ino = inode->id, .generation = 1, .attr_timeout = view->afresh ? 0 : FOREVER};
 	attr_of_inode(m, inode, &e.attr);
-	retry_found(&m->retries, fuse_req_ctx(p->req)->pid, inode->id);
+	retry_found(&m->retries, p->pid, inode->id);
 	entry_keep(p->entry);
 	if (fuse_reply_entry(p->req, &e) == -ENOENT)
 		inodes_forget(m->inodes, e.ino, 1);
+}
+
+struct lookup {
+	struct errand errand;
+	unsigned view_id;
+	struct entry *entry; /* a reference */
+	char name[NAME_MAX + 1];
+};
+
+static int ask_name(struct errand *errand)
+{
+	struct lookup *l = container_of(errand, struct lookup, errand);
+	return find_in_view(errand->m, views[l->view_id], l->name, &l->entry);
+}
+
+static void finish_name(struct errand *errand, int r)
+{
+	struct lookup *l = container_of(errand, struct lookup, errand);
+	struct mount *m = errand->m;
+	if (r < 0)
+		retry_found(&m->retries, errand->pid, 0);
+	if (r == -ENOENT) {
+		fuse_reply_err(errand->req, ENOENT);
+	} else if (r < 0) {
+		reply_error(m, errand->req, r);
+	} else {
+		const struct pending p = {.m = m, .req = errand->req, .entry = entry_ref(l->entry), .pid = errand->pid, .view_id = l->view_id, .finish = finish_lookup};
+		pending_start(&p, views[l->view_id]->size_level);
+	}
+}
+
+static void lookup_done(struct errand *errand)
+{
+	entry_unref(container_of(errand, struct lookup, errand)->entry);
 }
 
 void ckfs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -121,17 +157,14 @@ void ckfs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_err(req, ENOTDIR);
 		return;
 	}
-	struct pending p = {.m = m, .req = req, .view_id = (unsigned)(parent - INODE_ROOT), .finish = finish_lookup};
-	const struct view *view = views[p.view_id];
-	int r = find_in_view(m, view, name, &p.entry);
-	if (r < 0)
-		retry_found(&m->retries, fuse_req_ctx(req)->pid, 0);
-	if (r == -ENOENT)
-		fuse_reply_err(req, ENOENT);
-	else if (r < 0)
-		reply_error(m, req, r);
-	else
-		pending_start(&p, view->size_level);
+	if (strlen(name) > NAME_MAX) {
+		fuse_reply_err(req, ENAMETOOLONG);
+		return;
+	}
+	struct lookup l = {.errand = {.m = m, .req = req, .ask = ask_name, .finish = finish_name, .done = lookup_done}};
+	l.view_id = (unsigned)(parent - INODE_ROOT);
+	strcpy(l.name, name);
+	errand_start(&l.errand, sizeof l);
 }
 
 void ckfs_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)

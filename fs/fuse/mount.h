@@ -7,8 +7,10 @@
 
 #include "ckfs/entry.h"
 #include "ckfs/error.h"
+#include "ckfs/keyring.h"
 #include "ckfs/stats.h"
 #include "ckfs/view.h"
+#include "ckfs/work.h"
 #include "handle.h"
 #include "inode.h"
 #include "retries.h"
@@ -23,11 +25,13 @@ struct mount {
 	const struct options *options;
 	struct backend *backend;
 	struct known_keys *known;
+	struct keyring *keyring; /* NULL: no key is configured */
 	struct entries *entries;
 	struct inodes *inodes;
 	struct stats stats;
 	struct retries retries;
 	struct handles handles; /* open files and directories */
+	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */
 	struct fuse_session *session;
 	struct timespec since;
 	int ready_fd; /* told when the mount serves; -1: nobody waits */

@@ -37,7 +37,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 
 void pending_start(const struct pending *p, enum level level)
 {
-	if (entry_level(p->entry) >= level) {
+	if (entry_reached(p->entry, level)) {
 		struct pending now = *p;
 		now.level = level;
 		now.finish(&now, 0);
@@ -78,6 +78,7 @@ static bool is_logged(int r)
 	case EBADMSG:
 	case EFBIG:
 	case EOPNOTSUPP:
+	case ENOKEY:
 	case EIO:
 	case ENOSPC:
 	case ENOMEM:
@@ -91,7 +92,8 @@ void pending_fail(struct pending *p, int r, const char *reason)
 {
 	const struct key *key = entry_key(p->entry);
 	const struct view *view = views[p->view_id];
-	if (is_logged(r) && learnt_first_error(entries_learnt(p->m->entries), &entry_stored(p->entry)->version, r)) {
+	struct version record = entry_record(p->entry);
+	if (is_logged(r) && learnt_first_error(entries_learnt(p->m->entries), &record, r)) {
 		struct buf line = {0};
 		char hex[KEY_HEX_SIZE + 1];
 		key_hash_to_hex(&key->hash, hex);

@@ -10,6 +10,7 @@
 struct pending {
 	struct mount *m;
 	fuse_req_t req;
+	pid_t pid; /* of the caller, where it matters */
 	struct entry *entry; /* a reference */
 	unsigned view_id;
 	/* Answers the request. r: 0, the level was reached; else why not. */

@@ -137,6 +137,7 @@ static int daemonise(struct mount *m, struct error *error)
 	}
 	close(ready[0]);
 	m->ready_fd = ready[1];
+	keyring_lock(m->keyring);
 	setsid();
 	return chdir("/") < 0 ? error_set(error, -errno, "/: %s", strerror(errno)) : 0;
 }
@@ -168,6 +169,7 @@ static int serve(struct mount *m, struct error *error)
 	fuse_loop_cfg_destroy(config);
 	/* Who still waits gets an answer while there is a session to answer through. */
 	entries_stop(m->entries);
+	work_pool_free(steal(m->waiters));
 	signals_stop(&signals);
 	return r < 0 ? error_set(error, r, "%s", strerror(-r)) : 0;
 }

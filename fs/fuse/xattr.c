@@ -1,4 +1,5 @@
 /* Extended attributes: what is known of an entry, the same in every view of it. */
+#include "errand.h"
 #include "pending.h"
 
 #include "ckfs/buf.h"
@@ -109,7 +110,7 @@ static bool xattr_payload_size(struct entry *entry, struct buf *buf)
 static bool xattr_error(struct entry *entry, struct buf *buf)
 {
 	const char *reason = NULL;
-	int r = entry_fault(entry, entry_level(entry), &reason);
+	int r = entry_fault(entry, LEVEL_JSON, &reason);
 	if (r < 0)
 		buf_printf(buf, "%s (%s)", reason ? reason : strerror(-r), strerrorname_np(-r));
 	return r < 0;
@@ -207,16 +208,50 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, struct ent
 	return -ENODATA;
 }
 
-static void start(struct pending *p, fuse_ino_t ino)
+struct asking {
+	struct errand errand;
+	const struct inode *inode; /* held */
+	struct entry *entry;       /* a reference */
+	size_t size, xattr;
+	void (*answer)(struct pending *p, int r);
+};
+
+static int ask_entry(struct errand *errand)
 {
-	struct inode *inode = inodes_get(p->m->inodes, ino);
-	int r = inode ? entry_of_inode(p->m, inode, &p->entry) : -ENODATA;
+	struct asking *a = container_of(errand, struct asking, errand);
+	return entry_of_inode(errand->m, a->inode, &a->entry);
+}
+
+static void finish_entry(struct errand *errand, int r)
+{
+	struct asking *a = container_of(errand, struct asking, errand);
 	if (r < 0) {
-		fuse_reply_err(p->req, r == -ENOENT ? ENODATA : -r);
+		fuse_reply_err(errand->req, r == -ENOENT ? ENODATA : -r);
 		return;
 	}
-	p->view_id = inode->view;
-	pending_start(p, LEVEL_DOCUMENT);
+	struct pending p = {.m = errand->m, .req = errand->req, .size = a->size, .xattr = a->xattr, .finish = a->answer};
+	p.entry = entry_ref(a->entry);
+	p.view_id = a->inode->view;
+	pending_start(&p, LEVEL_DOCUMENT);
+}
+
+static void asking_done(struct errand *errand)
+{
+	struct asking *a = container_of(errand, struct asking, errand);
+	entry_unref(a->entry);
+	inodes_forget(errand->m->inodes, a->inode->id, 1);
+}
+
+static void start(struct asking *a, fuse_req_t req, fuse_ino_t ino)
+{
+	struct mount *m = fuse_req_userdata(req);
+	a->inode = inodes_hold(m->inodes, ino);
+	if (!a->inode) {
+		fuse_reply_err(req, ENODATA);
+		return;
+	}
+	a->errand = (struct errand){.m = m, .req = req, .ask = ask_entry, .finish = finish_entry, .done = asking_done};
+	errand_start(&a->errand, sizeof *a);
 }
 
 void ckfs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -229,16 +264,15 @@ void ckfs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
 		fuse_reply_err(req, ENODATA);
 		return;
 	}
-	struct pending p = {.m = m, .req = req, .size = size, .xattr = row, .finish = finish_getxattr};
-	start(&p, ino);
+	struct asking a = {.size = size, .xattr = row, .answer = finish_getxattr};
+	start(&a, req, ino);
 }
 
 void ckfs_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
-	struct mount *m = fuse_req_userdata(req);
-	struct pending p = {.m = m, .req = req, .size = size, .finish = finish_listxattr};
+	struct asking a = {.size = size, .answer = finish_listxattr};
 	if (ino >= INODE_FIRST)
-		start(&p, ino);
+		start(&a, req, ino);
 	else if (size == 0)
 		fuse_reply_xattr(req, 0);
 	else

@@ -1,10 +1,10 @@
 #include "ckfs/document.h"
 
+#include "ckfs/keyring.h"
+#include "ckfs/msgpack.h"
+
 #include <errno.h>
 #include <string.h>
-
-/* A longer JSON text is refused. */
-#define JSON_TEXT_MAX (UINT64_C(1) << 30)
 
 static int fail(struct document *d, int fault, const char *reason)
 {
@@ -18,15 +18,24 @@ static bool is(const char *text, const char *word)
 	return text && strcmp(text, word) == 0;
 }
 
+static void set_size(struct document *d, uint64_t size)
+{
+	d->has_size = true;
+	d->size = size;
+}
+
 /* [prefix][magic...] or [magic...]: the body begins at the magic. */
 static int locate_by_magic(const struct slice *payload, const char *magic, const char *missing, struct document *d)
 {
-	int r = prefix_locate(payload, magic, strlen(magic), &d->prefix);
+	enum prefix prefix;
+	int r = prefix_locate(payload, magic, strlen(magic), &prefix);
 	if (r == -EUCLEAN)
 		return fail(d, -EUCLEAN, missing);
 	if (r < 0)
 		return r;
-	uint64_t offset = d->prefix == PREFIX_PRESENT ? PREFIX_SIZE : 0;
+	uint64_t offset = prefix == PREFIX_PRESENT ? PREFIX_SIZE : 0;
+	d->envelope = prefix == PREFIX_PRESENT ? ENVELOPE_PREFIX : ENVELOPE_NONE;
+	set_size(d, payload->length - offset);
 	return slice_sub(payload, offset, payload->length - offset, &d->body);
 }
 
@@ -40,11 +49,76 @@ static int locate_numpy(const struct slice *payload, struct document *d)
 	return r == -EUCLEAN || r == -EOPNOTSUPP ? fail(d, r, reason) : r;
 }
 
+static int locate_json(const struct slice *payload, struct document *d)
+{
+	return payload->length > JSON_TEXT_MAX + PREFIX_SIZE ? fail(d, -EFBIG, "the JSON text is over 1 GiB") : 0;
+}
+
+/* The payload is the document. */
+static int locate_bare(const struct slice *payload, struct document *d)
+{
+	d->envelope = ENVELOPE_NONE;
+	set_size(d, payload->length);
+	slice_copy(payload, &d->body);
+	return 0;
+}
+
+/*
+ * "compressed" says whether there is an envelope. Writers of old wrote one without saying so: what looks like an
+ * envelope there is one if its checksum fits.
+ */
+static int locate_msgpack(const struct frame *frame, const struct slice *payload, bool opened, const atomic_bool *cancel,
+	struct document *d)
+{
+	const char *reason = NULL;
+	bool says = frame->meta.compressed == YES;
+	if (frame->kind == FRAME_INTEROP || (opened && !says))
+		return locate_bare(payload, d);
+	int r = bytestorage_read(payload, false, cancel, &d->storage, &reason);
+	d->has_storage = r == 0;
+	if (r == 0 && !says) {
+		d->envelope = ENVELOPE_UNKNOWN;
+		return 0;
+	}
+	if (r == 0) {
+		d->envelope = ENVELOPE_BYTESTORAGE;
+		set_size(d, d->storage.original);
+		return 0;
+	}
+	if (r != -EUCLEAN && r != -EFBIG)
+		return r;
+	return says ? fail(d, r, reason) : locate_bare(payload, d);
+}
+
+/* An envelope as every writer makes it begins as an array of four. Nothing more is read of what does not. */
+static bool may_be_bare_envelope(const struct slice *payload)
+{
+	uint8_t first;
+	return payload->length > 0 && slice_read(payload, 0, &first, 1) == 0 && first == 0x94;
+}
+
+/* A value without a frame is opaque, unless it is an envelope to the letter. */
+static int locate_unframed(const struct slice *payload, const atomic_bool *cancel, struct document *d)
+{
+	const char *reason = NULL;
+	if (!may_be_bare_envelope(payload))
+		return 0;
+	int r = bytestorage_read(payload, false, cancel, &d->storage, &reason);
+	if (r == 0 && d->storage.strict) {
+		d->kind = DOCUMENT_MSGPACK;
+		d->has_storage = true;
+		d->envelope = ENVELOPE_BYTESTORAGE;
+		set_size(d, d->storage.original);
+	}
+	return r == -EUCLEAN || r == -EFBIG ? 0 : r;
+}
+
 /* An array whose header lost its original_type is still told by its structure, as the SDK does. */
 static bool looks_like_numpy(const struct frame *frame, const struct slice *payload)
 {
 	enum prefix prefix;
-	return !frame->meta.original_type && prefix_locate(payload, NUMPY_MAGIC, strlen(NUMPY_MAGIC), &prefix) == 0;
+	return !frame->meta.original_type && frame->meta.compressed != YES &&
+		prefix_locate(payload, NUMPY_MAGIC, strlen(NUMPY_MAGIC), &prefix) == 0;
 }
 
 static enum document_kind kind_of(const struct frame *frame)
@@ -59,45 +133,66 @@ static enum document_kind kind_of(const struct frame *frame)
 	return DOCUMENT_OPAQUE;
 }
 
-static int locate(const struct frame *frame, const struct slice *payload, struct document *d)
+/* The kind, by the frame. False when it tells none; then there is a fault. */
+static bool read_kind(const struct frame *frame, struct document *d)
 {
-	if (frame->kind == FRAME_NONE)
-		return 0;
 	if (frame->kind == FRAME_INTEROP) {
 		d->kind = DOCUMENT_MSGPACK;
-		return fail(d, -EOPNOTSUPP, "interop values are not decoded by this build");
+		return true;
 	}
-	if (frame->meta.fault)
-		return fail(d, -EUCLEAN, frame->meta.fault);
-	if (!frame->meta.format)
-		return fail(d, -EUCLEAN, "frame header: no format");
-	d->kind = kind_of(frame);
-	if (d->kind == DOCUMENT_OPAQUE)
-		return fail(d, -EOPNOTSUPP, "format unknown to this build");
-	if (frame->meta.encrypted == YES)
-		return fail(d, -EOPNOTSUPP, "sealed entries are not decrypted by this build");
-	if (d->kind == DOCUMENT_MSGPACK && looks_like_numpy(frame, payload))
-		d->kind = DOCUMENT_NUMPY;
-
-	switch (d->kind) {
-	case DOCUMENT_ARROW:
-		return locate_by_magic(payload, ARROW_MAGIC, "not an Arrow file: no ARROW1 where one begins", d);
-	case DOCUMENT_NUMPY:
-		return locate_numpy(payload, d);
-	case DOCUMENT_MSGPACK:
-		return fail(d, -EOPNOTSUPP, "MessagePack documents are not decoded by this build");
-	default:
-		if (payload->length > JSON_TEXT_MAX + PREFIX_SIZE)
-			return fail(d, -EFBIG, "the JSON text is over 1 GiB");
-		slice_copy(payload, &d->body);
-		return 0;
+	if (frame->meta.fault) {
+		fail(d, -EUCLEAN, frame->meta.fault);
+	} else if (!frame->meta.format) {
+		fail(d, -EUCLEAN, "frame header: no format");
+	} else {
+		d->kind = kind_of(frame);
+		if (d->kind == DOCUMENT_OPAQUE)
+			fail(d, -EOPNOTSUPP, "format unknown to this build");
 	}
+	return d->fault == 0;
 }
 
-int document_locate(const struct frame *frame, const struct slice *payload, struct document *ret)
+static int locate(const struct frame *frame, const struct slice *payload, bool opened, const atomic_bool *cancel, struct document *d)
+{
+	if (frame->kind == FRAME_NONE)
+		return locate_unframed(payload, cancel, d);
+	if (!read_kind(frame, d))
+		return 0;
+	if (d->kind == DOCUMENT_MSGPACK && frame->kind != FRAME_INTEROP && !opened && looks_like_numpy(frame, payload))
+		d->kind = DOCUMENT_NUMPY;
+
+	int r;
+	switch (d->kind) {
+	case DOCUMENT_ARROW:
+		r = locate_by_magic(payload, ARROW_MAGIC, "not an Arrow file: no ARROW1 where one begins", d);
+		break;
+	case DOCUMENT_NUMPY:
+		r = locate_numpy(payload, d);
+		break;
+	case DOCUMENT_JSON:
+		return locate_json(payload, d);
+	default:
+		return locate_msgpack(frame, payload, opened, cancel, d);
+	}
+	/* As the SDK has it: these were never sealed without a checksum. */
+	if (r == 0 && opened && d->fault == 0 && d->envelope == ENVELOPE_NONE)
+		fail(d, -EUCLEAN, "the opened payload has no checksum in front");
+	return r;
+}
+
+uint64_t document_locate_cost(const struct frame *frame, const struct slice *payload)
+{
+	bool looks = frame->kind == FRAME_NONE ? may_be_bare_envelope(payload) : frame->kind != FRAME_INTEROP && kind_of(frame) == DOCUMENT_MSGPACK;
+	struct bytestorage storage;
+	const char *reason;
+	return looks && bytestorage_read(payload, true, NULL, &storage, &reason) == 1 ? payload->length : 0;
+}
+
+int document_locate(const struct frame *frame, const struct slice *payload, bool opened, const atomic_bool *cancel,
+	struct document *ret)
 {
 	struct document d = {.kind = DOCUMENT_OPAQUE};
-	int r = locate(frame, payload, &d);
+	int r = locate(frame, payload, opened, cancel, &d);
 	if (r < 0) {
 		document_done(&d);
 		return r;
@@ -106,37 +201,45 @@ int document_locate(const struct frame *frame, const struct slice *payload, stru
 	return 0;
 }
 
+void document_of_sealed(const struct frame *frame, const struct slice *payload, struct document *ret)
+{
+	struct document d = {.kind = DOCUMENT_OPAQUE};
+	uint64_t around = SEAL_OVERHEAD;
+	/* An interop value may be sealed, or not. */
+	if (read_kind(frame, &d) && frame->kind != FRAME_INTEROP && payload->length < SEAL_OVERHEAD)
+		fail(&d, -EUCLEAN, "the sealed payload is under 28 bytes");
+	/* What the seal holds has the same length: the document's follows where its envelope is certain, and a prefix or none. */
+	bool prefixed = d.kind == DOCUMENT_ARROW;
+	if (prefixed)
+		around += PREFIX_SIZE;
+	bool bare = d.kind == DOCUMENT_MSGPACK && frame->kind != FRAME_INTEROP && frame->meta.compressed != YES;
+	if (d.fault == 0 && (prefixed || bare) && payload->length >= around)
+		set_size(&d, payload->length - around);
+	*ret = d;
+}
+
 bool document_needs_check(const struct document *document)
 {
-	return document->fault == 0 && document->kind == DOCUMENT_JSON;
+	return document->fault == 0 && (document->kind == DOCUMENT_JSON || document->kind == DOCUMENT_MSGPACK);
 }
 
 bool document_has_check(const struct document *document)
 {
 	/* Also when what follows the prefix makes no sense: then the check tells whether it was altered. */
-	bool hashed = document->kind == DOCUMENT_ARROW || document->kind == DOCUMENT_NUMPY;
-	return document_needs_check(document) || (hashed && document->prefix == PREFIX_PRESENT);
-}
-
-int document_check(const struct document *document, const struct slice *payload, const atomic_bool *cancel,
-	struct verdict *ret)
-{
-	enum prefix prefix = document->prefix;
-	int r = document->kind == DOCUMENT_JSON ? prefix_read_json(payload, cancel, &prefix) : prefix_check(payload, cancel);
-	if (r < 0 && r != -EBADMSG && r != -EUCLEAN)
-		return r;
-	*ret = (struct verdict){.fault = r, .prefix = prefix};
-	return 0;
-}
-
-const char *document_fault_reason(const struct verdict *verdict)
-{
-	return verdict->fault == -EBADMSG ? "checksum does not match" : "not JSON as a whole";
+	return document_needs_check(document) || document->envelope == ENVELOPE_PREFIX;
 }
 
 void document_done(struct document *document)
 {
 	slice_done(&document->body);
+}
+
+/* What the application stored, as its writer called it. */
+static const char *type_of(const struct document *document, const struct frame *frame)
+{
+	if (frame->kind == FRAME_NONE)
+		return document->has_storage ? document->storage.format : NULL;
+	return frame->meta.original_type;
 }
 
 const char *document_name(const struct document *document, const struct frame *frame)
@@ -149,10 +252,16 @@ const char *document_name(const struct document *document, const struct frame *f
 	case DOCUMENT_JSON:
 		return "json";
 	case DOCUMENT_MSGPACK:
-		if (is(frame->meta.original_type, "dataframe"))
+		if (is(type_of(document, frame), "dataframe"))
 			return "dataframe";
-		return is(frame->meta.original_type, "series") ? "series" : "msgpack";
+		return is(type_of(document, frame), "series") ? "series" : "msgpack";
 	default:
 		return NULL;
 	}
+}
+
+bool document_has_columns(const struct document *document, const struct frame *frame)
+{
+	const char *type = type_of(document, frame);
+	return document->kind == DOCUMENT_MSGPACK && (is(type, "dataframe") || is(type, "series"));
 }

@@ -2,6 +2,8 @@
 
 #include "ckfs/bytes.h"
 
+#include "ckfs/cleanup.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -120,4 +122,14 @@ int numpy_write_header(const struct ndarray *array, char **ret, size_t *ret_leng
 	*ret = copy;
 	*ret_length = length;
 	return 0;
+}
+
+int numpy_file_size(const struct ndarray *array, uint64_t *ret)
+{
+	cleanup_free char *header = NULL;
+	size_t n;
+	int r = numpy_write_header(array, &header, &n);
+	if (r == 0)
+		*ret = n + array->data_length;
+	return r;
 }

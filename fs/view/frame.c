@@ -1,10 +1,10 @@
 /* frame/: the stored value, whole, as the backend's get returns it. */
 #include "views.h"
 
-static int frame_status(const struct entry *entry, enum level known, const char **ret_reason)
+static int frame_status(struct entry *entry, enum level level, const char **ret_reason)
 {
 	(void)entry;
-	(void)known;
+	(void)level;
 	(void)ret_reason;
 	return 0;
 }
@@ -19,7 +19,7 @@ const struct view frame_view = {
 	.name = "frame",
 	.extension = "",
 	.size_level = LEVEL_STORED,
-	.open_level = LEVEL_STORED,
+	.open_level = LEVEL_WHOLE,
 	.status = frame_status,
 	.content = frame_content,
 };

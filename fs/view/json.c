@@ -1,27 +1,36 @@
-/* json/: the document as JSON; one that is stored as JSON is shown unchanged. */
+/* json/: a MessagePack document rendered as JSON; one that is stored as JSON is shown unchanged. */
 #include "views.h"
 
-#include <errno.h>
-
-static int json_status(const struct entry *entry, enum level known, const char **ret_reason)
+static bool is_rendered(const struct entry *entry)
 {
-	const struct document *document = entry_document(entry);
-	/* MessagePack has a JSON form: its own fault says why it is not shown. */
-	if (document->kind == DOCUMENT_MSGPACK)
-		return view_document_status(entry, DOCUMENT_MSGPACK, known, ret_reason);
-	return view_document_status(entry, DOCUMENT_JSON, known, ret_reason);
+	return entry_document(entry)->kind == DOCUMENT_MSGPACK;
+}
+
+static int json_status(struct entry *entry, enum level level, const char **ret_reason)
+{
+	return view_document_status(entry, is_rendered(entry) ? DOCUMENT_MSGPACK : DOCUMENT_JSON, level, ret_reason);
+}
+
+static int json_size(struct entry *entry, uint64_t *ret)
+{
+	if (!is_rendered(entry))
+		return entry_document_size(entry, ret);
+	*ret = entry_json_size(entry);
+	return 0;
 }
 
 static int json_content(struct entry *entry, struct content *ret)
 {
-	return entry_checked_body(entry, &ret->body);
+	slice_copy(is_rendered(entry) ? entry_json(entry) : entry_body(entry), &ret->body);
+	return 0;
 }
 
 const struct view json_view = {
 	.name = "json",
 	.extension = ".json",
-	.size_level = LEVEL_CHECKED,
-	.open_level = LEVEL_CHECKED,
+	.size_level = LEVEL_JSON_SIZED,
+	.open_level = LEVEL_JSON,
 	.status = json_status,
+	.size = json_size,
 	.content = json_content,
 };

@@ -10,10 +10,10 @@
 /* A longer header is not repeated here; frame/ has it. */
 #define HEADER_SHOWN_MAX (64u << 10)
 
-static int meta_status(const struct entry *entry, enum level known, const char **ret_reason)
+static int meta_status(struct entry *entry, enum level level, const char **ret_reason)
 {
 	(void)entry;
-	(void)known;
+	(void)level;
 	(void)ret_reason;
 	return 0;
 }
@@ -110,31 +110,58 @@ static void put_frame(const struct entry *entry, struct buf *buf)
 		put_legacy_header(&frame->meta, buf);
 	else
 		buf_puts(buf, "null");
-	buf_puts(buf, "}, \"seal\": ");
-	if (frame && frame->meta.encrypted == YES) {
-		buf_puts(buf, "{\"algorithm\": ");
-		buf_json_text(buf, frame->meta.encryption_algorithm);
-		buf_puts(buf, ", \"tenant_id\": ");
-		buf_json_text(buf, frame->meta.tenant_id);
-		buf_puts(buf, ", \"key_fingerprint\": ");
-		buf_json_text(buf, frame->meta.key_fingerprint);
-		buf_puts(buf, "}");
-	} else {
+	buf_puts(buf, "}");
+}
+
+/* Which key opens it, or fits, by its place in the keyring. */
+static const char *key_name(int number)
+{
+	return number < 0 ? NULL : number == 0 ? "current" : "previous";
+}
+
+/* Null where nothing was sealed and nobody expects it. */
+static void put_seal(struct entry *entry, struct buf *buf)
+{
+	const struct frame *frame = entry_frame(entry);
+	struct seal_state seal = entry_seal(entry);
+	bool framed = frame && frame->meta.encrypted == YES;
+	buf_puts(buf, ", \"seal\": ");
+	if (!seal.sealed && !seal.has_keyring) {
 		buf_puts(buf, "null");
+		return;
 	}
+	buf_printf(buf, "{\"sealed\": %s, \"verified\": %s, \"algorithm\": ", bool_name(seal.sealed), bool_name(seal.verified));
+	buf_json_text(buf, framed ? frame->meta.encryption_algorithm : seal.sealed ? "AES-256-GCM" : NULL);
+	buf_puts(buf, ", \"tenant_id\": ");
+	buf_json_text(buf, framed ? frame->meta.tenant_id : NULL);
+	buf_puts(buf, ", \"key_fingerprint\": ");
+	buf_json_text(buf, framed ? frame->meta.key_fingerprint : NULL);
+	buf_puts(buf, ", \"key\": ");
+	buf_json_text(buf, key_name(seal.key));
+	buf_puts(buf, "}");
 }
 
 /* What stands between payload and document, where it is known. */
-static const char *envelope_name(struct entry *entry)
+static void put_envelope(struct entry *entry, struct buf *buf)
 {
+	static const char *const names[] = {[ENVELOPE_NONE] = "none", [ENVELOPE_PREFIX] = "xxh3", [ENVELOPE_BYTESTORAGE] = "bytestorage"};
 	const struct document *d = entry_document(entry);
-	if (d->fault < 0)
-		return NULL;
-	if (d->kind == DOCUMENT_ARROW || d->kind == DOCUMENT_NUMPY)
-		return d->prefix == PREFIX_PRESENT ? "xxh3" : "none";
-	if (d->kind == DOCUMENT_JSON && entry_checksum(entry) == CHECKSUM_OK)
-		return "xxh3";
-	return d->kind == DOCUMENT_JSON && entry_checksum(entry) == CHECKSUM_NONE ? "none" : NULL;
+	enum envelope envelope = entry_envelope(entry);
+	uint64_t compressed, original;
+	buf_puts(buf, ", \"envelope\": ");
+	if (envelope == ENVELOPE_UNKNOWN || d->kind == DOCUMENT_OPAQUE) {
+		buf_puts(buf, "null");
+		return;
+	}
+	buf_printf(buf, "{\"kind\": \"%s\"", names[envelope]);
+	if (entry_compression(entry, &compressed, &original))
+		buf_printf(buf, ", \"compressed\": %llu, \"original\": %llu, \"ratio\": %.2f", (unsigned long long)compressed,
+			(unsigned long long)original, compressed ? (double)original / (double)compressed : 0);
+	if (d->has_storage) {
+		buf_puts(buf, ", \"format\": ");
+		buf_json_text(buf, d->storage.format);
+	}
+	buf_puts(buf, "}");
 }
 
 static void put_document(struct entry *entry, struct buf *buf)
@@ -144,23 +171,27 @@ static void put_document(struct entry *entry, struct buf *buf)
 		[CHECKSUM_OK] = "ok",
 		[CHECKSUM_MISMATCH] = "mismatch"};
 	const struct frame *frame = entry_frame(entry);
-	buf_puts(buf, ", \"envelope\": ");
-	buf_json_text(buf, envelope_name(entry));
+	const struct document *d = entry_document(entry);
 	buf_puts(buf, ", \"document\": ");
-	buf_json_text(buf, frame ? document_name(entry_document(entry), frame) : NULL);
+	buf_json_text(buf, frame ? document_name(d, frame) : NULL);
 	buf_printf(buf, ", \"checksum\": \"%s\"", checksums[entry_checksum(entry)]);
+	if (frame && document_has_columns(d, frame)) {
+		const struct slice *columns = entry_columns(entry);
+		bool known = entry_reached(entry, LEVEL_SUMMARY) && columns->length > 0;
+		buf_puts(buf, ", \"columns\": ");
+		buf_put(buf, known ? (const char *)slice_memory(columns) : "null", known ? (size_t)columns->length : 4);
+	}
 }
 
 static void put_views(struct entry *entry, struct buf *buf)
 {
-	enum level known = entry_level(entry);
 	const char *separator = "";
 	buf_puts(buf, ", \"views\": {");
 	for (unsigned i = 0; i < VIEW_COUNT; i++) {
 		const char *reason = NULL;
 		if (i == VIEW_ROOT)
 			continue;
-		int r = views[i]->status(entry, known, &reason);
+		int r = views[i]->status(entry, views[i]->open_level, &reason);
 		buf_printf(buf, "%s\"%s\": ", separator, views[i]->name);
 		if (r < 0)
 			buf_json_text(buf, reason ? reason : strerror(-r));
@@ -178,6 +209,8 @@ static int meta_content(struct entry *entry, struct content *ret)
 	put_expires(entry, &buf);
 	put_size(entry, &buf);
 	put_frame(entry, &buf);
+	put_seal(entry, &buf);
+	put_envelope(entry, &buf);
 	put_document(entry, &buf);
 	put_views(entry, &buf);
 	return content_from_buf(&buf, ret);
@@ -186,8 +219,8 @@ static int meta_content(struct entry *entry, struct content *ret)
 const struct view meta_view = {
 	.name = "meta",
 	.extension = ".json",
-	.size_level = LEVEL_DOCUMENT,
-	.open_level = LEVEL_DOCUMENT,
+	.size_level = LEVEL_SUMMARY,
+	.open_level = LEVEL_SUMMARY,
 	.afresh = true,
 	.unlisted_size = true,
 	.status = meta_status,

@@ -1,9 +1,9 @@
 /* The root and raw/: the payload, as SerializationWrapper.unwrap returns it. Never verified. */
 #include "views.h"
 
-static int payload_status(const struct entry *entry, enum level known, const char **ret_reason)
+static int payload_status(struct entry *entry, enum level level, const char **ret_reason)
 {
-	(void)known;
+	(void)level;
 	return entry_fault(entry, LEVEL_PAYLOAD, ret_reason);
 }
 
@@ -23,7 +23,7 @@ static int payload_content(struct entry *entry, struct content *ret)
 /* The root and raw/ show the same. */
 #define PAYLOAD_VIEW(directory) \
 	{ \
-		.name = directory, .extension = "", .size_level = LEVEL_PAYLOAD, .open_level = LEVEL_PAYLOAD, .shows_failing = true, \
+		.name = directory, .extension = "", .size_level = LEVEL_PAYLOAD, .open_level = LEVEL_PAYLOAD_WHOLE, .shows_failing = true, \
 		.status = payload_status, .size = payload_size, .content = payload_content, \
 	}
 

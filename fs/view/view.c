@@ -52,6 +52,14 @@ int content_read(const struct content *content, uint64_t offset, void *buf, size
 	return slice_read(&content->body, offset - content->head.length, (char *)buf + from_head, n - from_head);
 }
 
+bool content_in_memory(const struct content *content, uint64_t offset, size_t n, struct slice *ret)
+{
+	uint64_t head = content->head.length;
+	const struct slice *part = offset < head ? &content->head : &content->body;
+	uint64_t at = offset < head ? offset : offset - head;
+	return slice_memory(part) && slice_sub(part, at, n, ret) == 0;
+}
+
 void content_done(struct content *content)
 {
 	slice_done(&content->head);
@@ -74,10 +82,10 @@ static const char *kind_reason(enum document_kind kind)
 	}
 }
 
-int view_document_status(const struct entry *entry, enum document_kind kind, enum level known, const char **ret_reason)
+int view_document_status(struct entry *entry, enum document_kind kind, enum level level, const char **ret_reason)
 {
 	const struct document *document = entry_document(entry);
-	int fault = entry_fault(entry, known, ret_reason);
+	int fault = entry_fault(entry, level, ret_reason);
 	/* What cannot be told apart fails in every decoded view alike. */
 	if (fault < 0 && document->kind == DOCUMENT_OPAQUE)
 		return fault;

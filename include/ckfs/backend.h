@@ -14,6 +14,7 @@
 #include "ckfs/key.h"
 #include "ckfs/options.h"
 #include "ckfs/slice.h"
+#include "ckfs/spool.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,6 +48,7 @@ struct backend_ops {
 	const char *name;             /* as meta/ shows it */
 	const char *const *schemes;   /* of its URLs, NULL-terminated */
 	bool stores_keys;             /* false: a listing knows hashes only */
+	bool remote;                  /* its operations wait for a network */
 
 	/* Opens a location (the URL behind "scheme://", or a directory). On failure sets the error. */
 	int (*open)(const char *location, const struct options *options, struct backend **ret, struct error *error);
@@ -54,6 +56,13 @@ struct backend_ops {
 
 	/* The newest version of an entry. 0; -ENOENT no such key, or expired; -EACCES, -EIO, -EMFILE, -ENOMEM… */
 	int (*find)(struct backend *backend, const struct key *key, struct stored *ret);
+
+	/*
+	 * The rest of a value that was found by its head only (its storage is partial): 0 and all of it, made in `spool`; -ESTALE
+	 * it has changed since; -EINTR when *cancel became true; errors as of find. NULL: values are always whole.
+	 */
+	int (*fetch)(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
+		const atomic_bool *cancel, struct slice *ret);
 
 	/* When an entry that was found expires, as of now: unix seconds, 0 never. 0; -EIO. */
 	int (*expires)(struct backend *backend, const struct stored *stored, int64_t *ret);
@@ -93,6 +102,8 @@ int backend_open(const struct options *options, struct backend **ret, char **ret
 void backend_close(struct backend *backend);
 
 int backend_find(struct backend *backend, const struct key *key, struct stored *ret);
+int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
+	const atomic_bool *cancel, struct slice *ret);
 int backend_expires(struct backend *backend, const struct stored *stored, int64_t *ret);
 int backend_list(struct backend *backend, struct cursor **ret);
 int backend_changed(struct backend *backend, struct timespec *ret);

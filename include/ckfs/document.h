@@ -1,11 +1,13 @@
 /*
  * The document: what a payload holds below its envelope, and where it lies.
  *
- * What it is, the frame's metadata says; where it begins, its structure says.
+ * What it is, the frame's metadata says; where it begins, its structure says. Of a sealed payload the metadata alone
+ * decides, also after it was opened: plaintext is never sniffed.
  */
 #ifndef CKFS_DOCUMENT_H
 #define CKFS_DOCUMENT_H
 
+#include "ckfs/bytestorage.h"
 #include "ckfs/frame.h"
 #include "ckfs/numpy.h"
 #include "ckfs/prefix.h"
@@ -24,46 +26,51 @@ enum document_kind {
 	DOCUMENT_MSGPACK,
 };
 
+enum envelope {
+	ENVELOPE_UNKNOWN, /* only a check tells */
+	ENVELOPE_NONE,
+	ENVELOPE_PREFIX,
+	ENVELOPE_BYTESTORAGE,
+};
+
 struct document {
 	enum document_kind kind;
-	int fault;          /* 0, or why no decoded view opens: -EUCLEAN, -EOPNOTSUPP, -EFBIG */
+	int fault;          /* 0, or why no decoded view opens: -EUCLEAN, -EOPNOTSUPP, -EFBIG, -ENOKEY */
 	const char *reason; /* of the fault, static text */
-	enum prefix prefix; /* ARROW, NUMPY */
-	struct slice body;  /* ARROW, NUMPY: the document itself. JSON: the payload, whose prefix a check tells */
+	enum envelope envelope;
+	struct slice body;  /* where it lies in the payload, if that is known: ARROW, NUMPY, MSGPACK without an envelope */
+	bool has_size;
+	uint64_t size;      /* bytes of the document, as far as the heads tell: a check may find that they lie */
 	struct ndarray array; /* NUMPY */
+	bool has_storage;   /* MSGPACK: the payload looks like an envelope; it is one if ENVELOPE_BYTESTORAGE, else its checksum tells */
+	struct bytestorage storage;
 };
 
-/*
- * Finds the document by the heads of frame and payload; reads no more than those. 0, with the
- * document's own fault inside; -EIO. document_done() drops what it holds.
- */
-int document_locate(const struct frame *frame, const struct slice *payload, struct document *ret);
+/* What document_locate() would have to read beyond the heads, in bytes: 0 for nearly all. */
+uint64_t document_locate_cost(const struct frame *frame, const struct slice *payload);
 
-/* Whether there is a checksum to compare before the document is served. */
+/*
+ * Finds the document by the heads of frame and payload. `opened`: the payload is what a seal held. 0, with the
+ * document's own fault inside; -EINTR when *cancel became true; -EIO; -ENOMEM. document_done() drops what it holds.
+ */
+int document_locate(const struct frame *frame, const struct slice *payload, bool opened, const atomic_bool *cancel,
+	struct document *ret);
+
+/* The kind alone, by the frame's metadata: all that is known of a sealed payload. `ret` as above. */
+void document_of_sealed(const struct frame *frame, const struct slice *payload, struct document *ret);
+
+/* Whether there is anything to be checked or decoded before the document is served. */
 bool document_has_check(const struct document *document);
 
-/* Whether even its place is known only once it was checked: nothing else tells a JSON document's prefix. */
+/* Whether that cannot be left out: it finds the document's place, or that it is one at all. */
 bool document_needs_check(const struct document *document);
-
-/* The outcome of a check. */
-struct verdict {
-	int fault;          /* 0; -EBADMSG, -EUCLEAN */
-	enum prefix prefix; /* PREFIX_PRESENT when a checksum was compared */
-};
-
-/*
- * Compares the checksum, streaming over the whole payload. 0 and the verdict; -EINTR when *cancel became
- * true; -EIO; -ENOMEM.
- */
-int document_check(const struct document *document, const struct slice *payload, const atomic_bool *cancel,
-	struct verdict *ret);
-
-/* Why a verdict is a fault, static text. */
-const char *document_fault_reason(const struct verdict *verdict);
 
 void document_done(struct document *document);
 
 /* "arrow", "numpy", "json", "msgpack", "dataframe", "series"; NULL for an opaque one. */
 const char *document_name(const struct document *document, const struct frame *frame);
+
+/* Whether meta/ can show columns of it: a dataframe or a series in MessagePack. */
+bool document_has_columns(const struct document *document, const struct frame *frame);
 
 #endif

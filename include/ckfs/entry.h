@@ -10,6 +10,7 @@
 
 #include "ckfs/backend.h"
 #include "ckfs/document.h"
+#include "ckfs/keyring.h"
 #include "ckfs/frame.h"
 #include "ckfs/key.h"
 #include "ckfs/known_keys.h"
@@ -19,12 +20,22 @@
 
 #include <stdbool.h>
 
-/* How deep an entry has been peeled. Each level includes those before it. */
+/*
+ * How deep an entry is to be peeled. Each level includes those before it, as far as they apply: a level is
+ * also reached when it is known that there is nothing to be had there, and why.
+ */
 enum level {
-	LEVEL_STORED,   /* the stored value is at hand, and a v3 frame's header was read */
-	LEVEL_PAYLOAD,  /* a legacy frame was decoded: the payload is at hand */
-	LEVEL_DOCUMENT, /* the document was found, by its head */
-	LEVEL_CHECKED,  /* its checksum was compared */
+	LEVEL_STORED,     /* the stored value was found, and is as large as it says */
+	LEVEL_WHOLE,      /* all of it is at hand */
+	LEVEL_PAYLOAD,    /* the frame was read, a legacy one decoded: the payload was found */
+	LEVEL_PAYLOAD_WHOLE, /* … and all of it is at hand */
+	LEVEL_DOCUMENT,   /* the document was found, by its head; of a sealed one, its kind and which key fits */
+	LEVEL_SIZED,      /* its size is known */
+	LEVEL_CHECKED,    /* its checksum or tag was compared */
+	LEVEL_BODY,       /* its bytes are at hand */
+	LEVEL_JSON_SIZED, /* the size of its JSON is known */
+	LEVEL_JSON,       /* its JSON is at hand */
+	LEVEL_SUMMARY,    /* what meta/ tells is at hand: the document where it shows columns of it */
 };
 
 enum checksum { CHECKSUM_NONE, CHECKSUM_UNCHECKED, CHECKSUM_OK, CHECKSUM_MISMATCH };
@@ -32,9 +43,17 @@ enum checksum { CHECKSUM_NONE, CHECKSUM_UNCHECKED, CHECKSUM_OK, CHECKSUM_MISMATC
 struct entry;
 struct entries;
 
-/* 0, -ENOMEM. What is passed in is borrowed and must outlive it. */
-int entries_new(const struct options *options, struct backend *backend, struct known_keys *known, struct stats *stats,
-	struct entries **ret);
+/* What entries are made of. All of it is borrowed and must outlive them. */
+struct entries_parts {
+	const struct options *options;
+	struct backend *backend;
+	struct known_keys *known;
+	struct stats *stats;
+	const struct keyring *keyring; /* NULL: no key is configured */
+};
+
+/* 0, -ENOMEM. */
+int entries_new(const struct entries_parts *parts, struct entries **ret);
 
 /* Ends the work under way (who waits for it gets -EINTR). */
 void entries_stop(struct entries *entries);
@@ -42,6 +61,9 @@ void entries_free(struct entries *entries);
 
 /* What is remembered of versions, for whoever logs their errors. */
 struct learnt *entries_learnt(struct entries *entries);
+
+/* Bytes of decoded content in memory now. */
+uint64_t entries_decoded_bytes(const struct entries *entries);
 
 /* Lets go of all that is only kept, and forgets what was learnt. */
 void entries_drop(struct entries *entries);
@@ -90,15 +112,24 @@ bool entry_peel_cancel(struct entry *entry, struct entry_wait *wait);
 
 /*
  * For an entry of a listing: peels on this thread as far as `level`, as long as that takes a few small reads.
- * Returns the level reached.
+ * Whether it was reached.
  */
-enum level entry_peel_quick(struct entry *entry, enum level level);
+bool entry_peel_quick(struct entry *entry, enum level level);
 
 /* For an entry of a listing: peels on this thread, whatever it takes. 0; -EIO, -ENOMEM, -ENOSPC… */
 int entry_peel_now(struct entry *entry, enum level level);
 
-/* The level that was reached. What belongs to it may be read without a lock from then on. */
-enum level entry_level(struct entry *entry);
+/*
+ * For an entry of a listing of which more would have to be fetched (entry_peel_now said -ENODATA): goes by the kind of document
+ * that the frame names, with no size. 0; -ENODATA the frame is not known either.
+ */
+int entry_assume_document(struct entry *entry);
+
+/* Whether a level was reached. What belongs to it may be read without a lock from then on. */
+bool entry_reached(struct entry *entry, enum level level);
+
+/* What was learnt of these bytes is filed under this: the same ones mean something else under an interop key. */
+struct version entry_record(const struct entry *entry);
 
 /* LEVEL_STORED: what it is. */
 const struct key *entry_key(const struct entry *entry);
@@ -116,13 +147,44 @@ const struct slice *entry_payload(const struct entry *entry);
 /* LEVEL_DOCUMENT: the document; opaque when the frame is malformed. */
 const struct document *entry_document(const struct entry *entry);
 
-/* LEVEL_CHECKED, for a document that needs its check: where it lies. A reference. 0, -ERANGE. */
-int entry_checked_body(const struct entry *entry, struct slice *ret);
+/* LEVEL_SIZED, for an entry without a fault: bytes of the document; of an array, those of its .npy file. 0, -ENOMEM. */
+int entry_document_size(struct entry *entry, uint64_t *ret);
 
-/* LEVEL_DOCUMENT. */
+/* LEVEL_BODY, for an entry without a fault: the document. Borrowed. */
+const struct slice *entry_body(const struct entry *entry);
+
+/* The same for an array: where it lies in the body, and what it is. */
+const struct ndarray *entry_array(const struct entry *entry);
+
+/* LEVEL_JSON_SIZED, for a MessagePack document without a fault: bytes of its JSON. LEVEL_JSON: the JSON. Borrowed. */
+uint64_t entry_json_size(const struct entry *entry);
+const struct slice *entry_json(const struct entry *entry);
+
+/* LEVEL_DOCUMENT, more as it is known: ENVELOPE_UNKNOWN before. */
+enum envelope entry_envelope(struct entry *entry);
 enum checksum entry_checksum(struct entry *entry);
 
-/* What is wrong with the entry, as far as `level` can tell (which must have been reached): 0; -errno and static text. */
-int entry_fault(const struct entry *entry, enum level level, const char **ret_reason);
+/* Of a ByteStorage envelope: bytes of the document as it is stored, and as it is. False when that is not known. */
+bool entry_compression(struct entry *entry, uint64_t *ret_compressed, uint64_t *ret_original);
+
+/* LEVEL_SUMMARY: what msgpack_describe_columns() says, in memory; empty: nothing. */
+const struct slice *entry_columns(const struct entry *entry);
+
+/* What is known of an entry's seal. */
+struct seal_state {
+	bool sealed;      /* it is; of an interop value that is known only once it was opened */
+	bool verified;    /* its tag was compared, and matches */
+	bool has_keyring; /* keys are configured: what claims to be plain is not trusted */
+	bool unfit;       /* no key fits by fingerprint: the one try may still open it */
+	int key;          /* number of the key that opens it, or that fits; -1: none is known */
+};
+
+/* LEVEL_DOCUMENT, more as it is known. */
+struct seal_state entry_seal(struct entry *entry);
+
+/*
+ * What is wrong with the entry, as far as it was peeled and no deeper than `level` matters: 0; -errno and static text.
+ */
+int entry_fault(struct entry *entry, enum level level, const char **ret_reason);
 
 #endif

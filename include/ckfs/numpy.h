@@ -42,4 +42,7 @@ int numpy_read(const struct slice *document, struct ndarray *ret, const char **r
  */
 int numpy_write_header(const struct ndarray *array, char **ret, size_t *ret_length);
 
+/* Bytes of the .npy file: header and array. 0, -ENOMEM. */
+int numpy_file_size(const struct ndarray *array, uint64_t *ret);
+
 #endif

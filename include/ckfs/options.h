@@ -18,9 +18,11 @@ struct options {
 	char *source;     /* as given; NULL: from the environment */
 	char *mountpoint; /* absolute */
 	bool help, version, foreground, debug;
-	char *match;        /* what listings show, a glob; NULL: all */
-	char *keys_file;    /* absolute; NULL: none */
-	double listed_ttl;  /* seconds that what a listing delivered may serve stat */
+	char *match;           /* what listings show, a glob; NULL: all */
+	char *keys_file;       /* absolute; NULL: none */
+	char *master_key_file; /* absolute; NULL: none */
+	bool fail_closed;      /* a sealed entry that names no key of ours is not tried with the current one */
+	double listed_ttl;     /* seconds that what a listing delivered may serve stat */
 	enum verify verify;
 	uint64_t cache_size; /* bytes of decoded values kept in memory */
 	char *spool_dir;     /* where larger ones go */

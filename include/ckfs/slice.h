@@ -2,14 +2,15 @@
  * A slice: a window of storage. Each layer maps a slice to a slice.
  *
  * Storage is reference-counted and never changes once shared: a descriptor (a
- * cache file, a memfd, a spool file; read with pread, never mapped, since others
- * may truncate it) or memory. Slices are values; one that a function returns
+ * cache file; read with pread, never mapped, since others may truncate it) or
+ * memory (also a mapping of a memfd or a spool file). Slices are values; one that a function returns
  * through `ret` holds a reference, which slice_done() drops.
  */
 #ifndef CKFS_SLICE_H
 #define CKFS_SLICE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,11 +31,35 @@ int storage_new_fd_read(int fd, const void *first, size_t n, struct storage **re
 /* Storage over memory from malloc. Takes ownership of `memory` when it succeeds. 0, -ENOMEM. */
 int storage_new_memory(void *memory, struct storage **ret);
 
+/*
+ * Storage over a mapping of nobody else's content, `mapped` bytes from mmap. Takes ownership of it when it succeeds.
+ * `secret`: it is wiped before it is let go. 0, -ENOMEM.
+ */
+int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage **ret);
+
+/*
+ * Storage of which only the first n bytes are there (copied): what lies beyond reads as -ENODATA until it is
+ * completed. 0, -ENOMEM.
+ */
+int storage_new_partial(const void *first, size_t n, struct storage **ret);
+
+/* Completes it with the same bytes, whole. Takes a reference of its own. Once; others may be reading meanwhile. 0, -ENOMEM. */
+int storage_complete(struct storage *storage, const struct slice *whole);
+
+/* Whether all of it can be read. */
+bool storage_is_whole(const struct storage *storage);
+
 struct storage *storage_ref(struct storage *storage);
 void storage_unref(struct storage *storage);
 
+/* Whether somebody holds it besides the caller. */
+bool storage_is_shared(const struct storage *storage);
+
 /* Takes `bytes` off *counter when the storage goes. */
 void storage_charge(struct storage *storage, atomic_uint_least64_t *counter, uint64_t bytes);
+
+/* Whether any were charged for it. */
+bool storage_is_charged(const struct storage *storage);
 
 /* The descriptor, or -1 for memory. It stays the storage's. */
 int storage_fd(const struct storage *storage);
@@ -54,9 +79,13 @@ void slice_copy(const struct slice *slice, struct slice *ret);
 /* Drops the reference; the slice is empty afterwards. */
 void slice_done(struct slice *slice);
 
+/* The slice's bytes where they lie in memory; NULL when they have to be read. */
+const uint8_t *slice_memory(const struct slice *slice);
+
 /*
  * Reads exactly n bytes at `offset` of the slice. 0; -ERANGE when they do not lie
- * inside; -EIO when the storage is shorter than the slice says; else the read error.
+ * inside; -EIO when the storage is shorter than the slice says; -ENODATA beyond what is
+ * there of partial storage; else the read error.
  */
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t n);
 

@@ -1,13 +1,21 @@
 /*
- * Where made content is kept: small in memory, larger in a memfd as long as cache_size allows,
- * else in an unnamed file of spool_dir.
+ * Where made content lives: in memory as long as cache_size allows, else in an unnamed file of spool_dir. All of it is
+ * mapped, so that it is written and served in place.
+ *
+ * Content of a known size gets huge pages: touching small ones for the first time costs more than decompressing
+ * into them. Content that grows lies in a memfd, which grows without being moved, nor counting as private memory.
+ *
+ * Content of sealed entries is secret: never on a disk, locked in memory where that is allowed, left out of
+ * core dumps, and wiped. It may exceed cache_size, since there is nowhere else to put it.
  */
 #ifndef CKFS_SPOOL_H
 #define CKFS_SPOOL_H
 
+#include "ckfs/sink.h"
 #include "ckfs/slice.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Content up to this many bytes is plain memory. */
@@ -15,31 +23,52 @@
 
 struct spool {
 	const char *directory; /* borrowed */
-	uint64_t memory_max;   /* bytes in memfds at one time */
+	uint64_t memory_max;   /* bytes of made content in memory at one time */
 	atomic_uint_least64_t memory_used;
+
+	/* Lets go of what is only kept until n more bytes fit, as far as that goes. NULL: nothing is kept. */
+	void (*make_room)(void *arg, uint64_t n);
+	void *arg;
 };
 
-/* One piece of content being written; one thread at a time. */
+/* One piece of content being written, through its sink; one thread at a time. */
 struct spool_writer {
-	int fd;          /* -1: memory */
-	uint8_t *memory; /* NULL: fd */
-	uint64_t capacity, length;
-	struct spool *charged; /* memory_used counts `capacity` of this */
+	struct sink sink; /* first: it grows by itself */
+	struct spool *spool;
+	bool secret;
+	bool mapped;       /* else plain memory */
+	int fd;            /* of the memfd or the file; -1: of none */
+	bool on_disk;
+	uint8_t *memory;   /* `capacity` bytes */
+	uint64_t capacity;
+	uint64_t charged;  /* bytes that memory_used counts for it */
 };
 
-/* Prepares for at most `capacity` bytes. 0; -ENOMEM; -ENOSPC, -EMFILE… from the file. */
-int spool_begin(struct spool *spool, uint64_t capacity, struct spool_writer *ret);
+/*
+ * Begins content of `size` bytes, for which there is room at once; it may grow beyond that.
+ * 0; -ENOMEM; -ENOSPC, -EMFILE… from the file. The writer does not move until it is ended.
+ */
+int spool_begin(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret);
 
-/* Appends. 0; -ENOSPC; -EFBIG past the capacity. */
+/* The same for content that will grow, from about `size` bytes. */
+int spool_begin_growing(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret);
+
+/* What was written so far. */
+uint64_t spool_length(const struct spool_writer *writer);
+
+/* Appends. 0, -errno. */
 int spool_write(struct spool_writer *writer, const void *bytes, size_t n);
 
-/* Starts over. 0, -errno. */
-int spool_restart(struct spool_writer *writer);
+/* Starts over. */
+void spool_restart(struct spool_writer *writer);
 
 /* Turns what was written into a slice. The writer is done either way. 0, -ENOMEM. */
 int spool_end(struct spool_writer *writer, struct slice *ret);
 
 /* Lets go of a writer that is not wanted; also after spool_end. */
 void spool_abort(struct spool_writer *writer);
+
+/* Whether n more bytes of content fit in memory now. */
+bool spool_fits(const struct spool *spool, uint64_t n);
 
 #endif

@@ -19,9 +19,11 @@ struct stats {
 	atomic_ullong checks;
 	atomic_ullong checked_bytes;
 	atomic_ullong check_failures;
+	atomic_ullong decodes;
 	atomic_llong open_files;
 	atomic_llong inodes;
 	atomic_llong entries;
+	atomic_llong decoded_bytes;
 };
 
 #define stats_add(stats, member, n) atomic_fetch_add_explicit(&(stats)->member, (n), memory_order_relaxed)

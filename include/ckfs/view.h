@@ -27,15 +27,15 @@ struct view {
 	bool shows_failing;    /* an entry whose status is an error is listed and looked up all the same: open tells */
 
 	/*
-	 * Whether the view can show an entry, as far as `known` (a level that was reached, size_level at least) can tell:
+	 * Whether the view can show an entry, as far as is known and no deeper than `level` matters (size_level at least):
 	 * 0; -ENOENT it does not apply; -EUCLEAN, -EBADMSG, -EOPNOTSUPP… it fails. With static text why.
 	 */
-	int (*status)(const struct entry *entry, enum level known, const char **ret_reason);
+	int (*status)(struct entry *entry, enum level level, const char **ret_reason);
 
 	/* The size in bytes, for an entry peeled to size_level; NULL: that of the content. 0, -errno. */
 	int (*size)(struct entry *entry, uint64_t *ret);
 
-	/* The content, for an entry peeled to size_level whose status is 0. 0, -errno. content_done() drops it. */
+	/* The content, for an entry peeled to open_level whose status is 0. 0, -errno. content_done() drops it. */
 	int (*content)(struct entry *entry, struct content *ret);
 };
 
@@ -51,9 +51,12 @@ int content_from_buf(struct buf *buf, struct content *ret);
 
 uint64_t content_size(const struct content *content);
 int content_read(const struct content *content, uint64_t offset, void *buf, size_t n);
+
+/* The n bytes at `offset` as they lie in memory: a window with a reference. False when they have to be read. */
+bool content_in_memory(const struct content *content, uint64_t offset, size_t n, struct slice *ret);
 void content_done(struct content *content);
 
 /* Status of a view that shows documents of one kind. */
-int view_document_status(const struct entry *entry, enum document_kind kind, enum level known, const char **ret_reason);
+int view_document_status(struct entry *entry, enum document_kind kind, enum level level, const char **ret_reason);
 
 #endif

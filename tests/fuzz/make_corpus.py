@@ -12,11 +12,14 @@ import json
 import pathlib
 import struct
 
+import msgpack
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import xxhash
+from cachekit._rust_serializer import ByteStorage
 from cachekit.serializers import get_serializer
+from cachekit.serializers.auto_serializer import AutoSerializer
 from cachekit.serializers.wrapper import SerializationWrapper
 
 VECTORS = pathlib.Path(__file__).resolve().parent.parent / "vectors"
@@ -244,6 +247,41 @@ def arrays() -> None:
         write("fuzz_numpy", name, content)
 
 
+def messagepacks() -> None:
+    cases = {
+        "document": msgpack.packb(DOCUMENT),
+        "document-without-bin": msgpack.packb({"raw": b"\xff", "text": "x"}, use_bin_type=False),
+        "numbers": msgpack.packb([0, 127, 128, 2**16, 2**32, 2**64 - 1, -1, -33, -(2**15) - 1, -(2**31) - 1, -(2**63)]),
+        "floats": msgpack.packb([0.0, -0.0, 0.1, 1e15, 1e16, 1e-4, 1e-5, 5e-324, 1.7976931348623157e308, 1e23]),
+        "float-32": msgpack.packb([0.1, 1e-45], use_single_float=True),
+        "nonfinite": msgpack.packb([float("nan"), float("inf"), float("-inf")]),
+        "ext": msgpack.packb([msgpack.ExtType(1, b""), msgpack.ExtType(2, b"a"), msgpack.Timestamp(1, 2)]),
+        "bin": msgpack.packb([b"", b"a", b"ab", b"abc"]),
+        "strings": msgpack.packb(['"\\\n\0\x1f\x7f', "é☃😀\u2028", "x" * 40, ""]),
+        "string-long": msgpack.packb("é" * 400 + '"'),
+        "string-cut-character": b"\x92\xa1\xc3\xa1\xa9",
+        "string-surrogate": b"\xa3\xed\xa0\x80",
+        "containers-empty": msgpack.packb([[], {}, [[]], {"a": {}, "b": []}]),
+        "keys": msgpack.packb({1: 0, None: 0, True: 0, 1.5: 0, b"\1": 0, "s": 0, (1, "a"): 0}),
+        "keys-within-keys": b"\x81\x81\x81\x81\xa1\"\xc4\x01a" + b"\xa1\\\x90\x80",
+        "keys-28-levels": b"\x81" * 28 + b"\x00" * 29,
+        "keys-29-levels": b"\x81" * 29 + b"\x00" * 30,
+        "keys-twice": b"\x83\xa1a\x01\xa1a\x02\x01\x03",
+        "levels-1024": b"\x91" * 1023 + b"\x90",
+        "levels-1024-and-bin": b"\x91" * 1024 + b"\xc4\x00",
+        "levels-1025": b"\x91" * 1024 + b"\x90",
+        "nothing": b"",
+        "never-used": b"\xc1",
+        "two": b"\x01\x02",
+        "cut": b"\x93\x01",
+        "length-past-end": b"\xdb\xff\xff\xff\xffa",
+        "ext-length-wraps": b"\xc9\xff\xff\xff\xff\x01",
+        "array-past-end": b"\xdd\xff\xff\xff\xff\x01",
+    }
+    for number, (name, content) in enumerate(cases.items()):
+        write("fuzz_msgpack_json", name, bytes((number % 7 * 9,)) + content)
+
+
 def prefixed() -> None:
     for name, (_, _, payload) in payloads().items():
         if name.split("-")[1] in ("table", "array", "times", "document"):
@@ -263,6 +301,57 @@ def prefixed() -> None:
     }
     for number, (name, content) in enumerate(cases.items()):
         write("fuzz_prefix", name, bytes((number * 7,)) + content)
+
+
+def keyrings() -> None:
+    a, b, c, d, e = (bytes(range(i, i + 32)).hex() for i in (0x10, 0x40, 0x70, 0x90, 0xC0))
+    uuid = "0f0e0d0c-0b0a-4908-8706-05040302010f"
+    cases = {
+        "empty": (),
+        "one": (a,),
+        "long": (a + b + "00",),
+        "short": (a[:62],),
+        "odd": (a + "0",),
+        "no-hex": (a + "g",),
+        "no-hex-but-digits-around": ("x" + a,),
+        "upper-spaced": (" ".join(a.upper()[i : i + 2] for i in range(0, 64, 2)) + "\n",),
+        "split-in-a-byte": (a[:63] + " " + a[63:],),
+        "all": (a, f"{b},{c},{d}", uuid),
+        "blanks": (a, f" ,{b}\u2003,, \u3000,{c}\x85,\x1f", ""),
+        "four": (a, f"{b},{c},{d},{e}"),
+        "equal": (a, f"{b},{b}"),
+        "current-among-previous": (a, f"{b},{a.upper()}"),
+        "current-longer": (a + a, a),
+        "previous-short": (a, f"{b},{c[:62]}"),
+        "previous-json": (a, f'["{b}"]'),
+        "previous-alone": ("", f"{a},{b}"),
+        "uuid-urn": (a, "", f"urn:uuid:{{{uuid.upper()}}}"),
+        "uuid-braces": (a, "", f"{{{{}}{uuid.replace('-', '')}}}"),
+        "uuid-a-key": (a, "", b),
+        "uuid-long": (a, "", "-" * 300 + uuid),
+        "uuid-short": ("", "", uuid[:-1]),
+    }
+    for name, texts in cases.items():
+        write("fuzz_keyring", name, "\0".join(texts).encode())
+
+
+def seals() -> None:
+    def case(flags, position, key, tenant, format, original_type, plaintext):
+        texts = b"".join(bytes((len(text),)) + text for text in (key, tenant, format, original_type))
+        return struct.pack(">BH", flags, position) + texts + plaintext
+
+    cases = {
+        "empty": b"",
+        "nothing": case(0, 0, b"k", b"default", b"msgpack", b"", b""),
+        "default": case(3, 77, b"users:func:f:args:0:1s", b"acme", b"msgpack", b"msgpack", payloads()["default-document"][2]),
+        "orjson": case(2, 1234, b"key", b"acme", b"orjson", b"orjson", payloads()["orjson-document"][2]),
+        "interop": case(4, 2, b"shop:price:" + b"0" * 64, b"default", b"msgpack", b"", b"\x91\x01"),
+        "long-names": case(1, 65535, b"k" * 255, b"t" * 255, b"f" * 255, b"o" * 255, bytes(33)),
+        "block": case(1, 9, b"key", b"t", b"arrow", b"arrow", bytes(range(16))),
+        "eight-blocks-and-one": case(3, 300, b"key", b"other", b"other", b"numpy", bytes(range(129))),
+    }
+    for name, content in cases.items():
+        write("fuzz_seal", name, content)
 
 
 def entry_headers() -> None:
@@ -317,11 +406,109 @@ def names() -> None:
         write("fuzz_name", name, content)
 
 
+def envelopes() -> None:
+    document = msgpack.packb(DOCUMENT | {"text": "compressible " * 40})
+    good = bytes(ByteStorage("msgpack").store(document, None))
+    block, checksum, size, form = msgpack.unpackb(good)
+    names = ("compressed_data", "checksum", "original_size", "format")
+    by_name = dict(zip(names, (block, checksum, size, form)))
+    integers = list(block)
+    tail = msgpack.packb([checksum, size, form])[1:]
+    cases = {
+        "empty": b"",
+        "nil": b"\xc0",
+        "good": good,
+        "text-behind": good + b"\xc1\xc1",
+        "integers": msgpack.packb([integers, checksum, size, form]),
+        "integers-wide": b"\x94\xdc" + struct.pack(">H", len(block)) + b"".join(b"\xd1\x00%c" % b for b in block) + tail,
+        "integers-256": msgpack.packb([[1, 256], checksum, size, form]),
+        "data-str": b"\x94\xda" + struct.pack(">H", len(block)) + block + tail,
+        "checksum-bin": msgpack.packb([block, bytes(checksum), size, form]),
+        "checksum-bin-long": msgpack.packb([block, bytes(checksum) + b"x", size, form]),
+        "checksum-short": msgpack.packb([block, checksum[:7], size, form]),
+        "checksum-wrong": msgpack.packb([block, checksum[::-1], size, form]),
+        "size-larger": msgpack.packb([block, checksum, size + 1, form]),
+        "size-smaller": msgpack.packb([block, checksum, size - 1, form]),
+        "size-negative": msgpack.packb([block, checksum, -1, form]),
+        "size-over": msgpack.packb([block, checksum, 2**29 + 1, form]),
+        "size-over-32-bits": msgpack.packb([block, checksum, 2**32, form]),
+        "ratio-over": msgpack.packb([b"\x10a", checksum, 2001, form]),
+        "nothing-compressed": msgpack.packb([b"", checksum, 0, form]),
+        "format-bin": msgpack.packb([block, checksum, size, b"other"]),
+        "format-long": msgpack.packb([block, checksum, size, "\u00e9" * 200]),
+        "format-nul": msgpack.packb([block, checksum, size, "a\0b"]),
+        "format-not-utf8": msgpack.packb([block, checksum, size, b"\xff"]),
+        "five": msgpack.packb([block, checksum, size, form, 1]),
+        "map": msgpack.packb(by_name),
+        "map-integers": msgpack.packb(by_name | {"compressed_data": integers}),
+        "map-numbered": msgpack.packb(dict(enumerate(by_name.values()))),
+        "map-others": msgpack.packb({"x": [1, {"y": b"z"}, msgpack.ExtType(1, b"abc")], 9: 1.5} | by_name),
+        "map-missing": msgpack.packb({name: by_name[name] for name in names[1:]}),
+        "map-twice": b"\x85" + msgpack.packb(by_name)[1:] + b"\xa6format\xa1x",
+        "map-nil-name": msgpack.packb({None: 1} | by_name),
+        "map-deep": b"\x85" + msgpack.packb(by_name)[1:] + b"\xa1x" + b"\x91" * 1023 + b"\x00",
+        "block-literal-at-end": lz4(b"\x10a\x01\x00\x10b", b"aaaaab"),
+        "block-offset-0": lz4(b"\x10a\x00\x00\x50bcdef", b"a\0\0\0\0bcdef"),
+        "block-offset-over": lz4(b"\x10a\x02\x00\x50bcdef", b"aaaaabcdef"),
+        "block-match-at-end": lz4(b"\x10a\x01\x00", b"aaaaa"),
+        "block-cut-length": lz4(b"\xf0\xff", b""),
+        "block-long-match": lz4(b"\x1fa\x01\x00\xff\x80\x00", b"a" * (1 + 4 + 15 + 255 + 128)),
+    }
+    for name, content in cases.items():
+        write("fuzz_bytestorage", name, content)
+
+
+def lz4(block: bytes, document: bytes) -> bytes:
+    """An envelope around a block made by hand."""
+    return msgpack.packb([block, xxhash.xxh3_64_digest(document), len(document), "msgpack"])
+
+
+def structures() -> None:
+    serializer = AutoSerializer(enable_integrity_checking=False)
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None], 3: [1.5, 2]})
+    cases = {
+        "empty": b"",
+        "document": msgpack.packb(DOCUMENT),
+        "scalars": msgpack.packb([0, 127, 128, 2**16, 2**32, 2**64 - 1, -1, -33, -200, -(2**31), -(2**63), 1.5, True, None, "", b""]),
+        "float32": b"\xca\x3f\x80\x00\x00",
+        "lengths": msgpack.packb(["x" * 31, "x" * 32, "x" * 256, b"y" * 256, [0] * 15, [0] * 16, {i: i for i in range(16)}]),
+        "exts": msgpack.packb([msgpack.ExtType(5, b"x" * n) for n in (0, 1, 2, 3, 4, 8, 16, 17)]),
+        "wide": b"\x96\xdb\0\0\0\1a\xc6\0\0\0\1b\xc9\0\0\0\1\7c\xc8\0\1\7d\xdd\0\0\0\1\x01\xdf\0\0\0\1\x01\x02",
+        "small-run": msgpack.packb(list(range(40))),
+        "reserved": b"\x92\x01\xc1",
+        "trailing": b"\xc0\xc0",
+        "cut-short": b"\x92\xcd\x01",
+        "array-over": b"\xdd\xff\xff\xff\xff\x00",
+        "map-over": b"\xdf\x80\x00\x00\x00\x00",
+        "str-over": b"\xdb\xff\xff\xff\xffa",
+        "heads": b"\xdc\x00\x20" * 12,
+        "nested-1024": b"\x91" * 1024 + b"\x00",
+        "nested-1025": b"\x91" * 1024 + b"\x90",
+        "not-utf8": b"\xa2\xff\xfe",
+        "frame": serializer._serialize_dataframe(frame),
+        "frame-indexed": serializer._serialize_dataframe(frame.set_index("b")),
+        "frame-empty": serializer._serialize_dataframe(pd.DataFrame()),
+        "frame-tuples": serializer._serialize_dataframe(pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", 1)]))),
+        "frame-listed-twice": msgpack.packb({"columns": ["a", "a", b"b"], "index": None, "data": {"a": {"type": "object", "data": []}}}),
+        "frame-forged": msgpack.packb({"columns": [1, [2]], "index": None, "data": {1: {"type": "numeric", "data": 5, "dtype": b""}, "a": 7}}),
+        "series": serializer._serialize_series(pd.Series([1.0, 2.5], name="s")),
+        "series-objects": serializer._serialize_series(pd.Series(["a"], index=["\u00fc"])),
+        "series-forged": msgpack.packb({"name": {}, "index": [], "type": "numeric", "data": b"123", "dtype": "<U0"}),
+    }
+    for name, content in cases.items():
+        write("fuzz_msgpack_walk", name, bytes(content))
+
+
 if __name__ == "__main__":
+    envelopes()
+    structures()
     entry_headers()
     names()
     frames()
     legacies()
     json_texts()
+    messagepacks()
     arrays()
     prefixed()
+    keyrings()
+    seals()

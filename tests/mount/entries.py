@@ -203,6 +203,15 @@ def stats(m) -> dict[str, float]:
     return {name: float(value) for name, value in re.findall(r"^([a-zA-Z_:][^ ]*) ([^ \n]+)", slurp(m / ".ckfs/stats").decode(), re.M)}
 
 
+def spooled(m, directory) -> list[str]:
+    """Files that the daemon holds or maps in a directory; they have no name there."""
+    links = pathlib.Path(f"/proc/{m.pid}/maps").read_text().splitlines()
+    for fd in pathlib.Path(f"/proc/{m.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            links.append(os.readlink(fd))
+    return [link for link in links if f"{directory}/" in link]
+
+
 class Mapping:
     """A file's mapping, to see which of its pages are in memory without touching them."""
 

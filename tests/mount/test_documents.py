@@ -154,19 +154,9 @@ class TestViewsThatDoNotApply:
         results = {(k, f): opening(mnt / f"{f}/{k}.{f}") for k in keys for f in FORMATS if (k, f) not in applying}
         assert results == dict.fromkeys(results, "ENOENT")
 
-    @pytest.mark.parametrize("format", ["msgpack", "json"])
-    def test_a_view_that_is_to_come_gives_eopnotsupp(self, cache, mnt, format):
-        cache.put("k", {"a": 1}, "default")
-        assert opening(mnt / f"{format}/k.{format}") == "EOPNOTSUPP"
-
-    def test_meta_says_why_a_view_is_to_come(self, cache, mnt):
-        cache.put("k", {"a": 1}, "default")
-        views = json.loads(slurp(mnt / "meta/k.json"))["views"]
-        assert [isinstance(views[format], str) for format in ("msgpack", "json")] == [True, True]
-
-    def test_a_sealed_entry_has_no_decoded_views_yet(self, cache, mnt):
+    def test_a_sealed_entry_without_a_key_is_enokey_in_its_views(self, cache, mnt):
         cache.set("k", framed(bytes(64), "arrow", "arrow", encrypted=True, tenant_id="t"))
-        assert opening(mnt / "arrow/k.arrow") == "EOPNOTSUPP"
+        assert opening(mnt / "arrow/k.arrow") == "ENOKEY"
 
     def test_the_root_serves_the_ciphertext_of_a_sealed_entry(self, cache, mnt):
         cache.set("k", framed(bytes(range(64)), "arrow", "arrow", encrypted=True, tenant_id="t"))

@@ -181,8 +181,8 @@ def test_views_name_every_decoded_view(cache, mnt, value):
 
 @pytest.mark.parametrize(
     "writer, shown",
-    [("arrow", {"arrow"}), ("auto ndarray", {"npy"}), ("orjson", {"json"})]
-    + [(value, set()) for value in ("default", "sealed", "foreign", "malformed")],
+    [("arrow", {"arrow"}), ("auto ndarray", {"npy"}), ("orjson", {"json"}), ("default", {"msgpack", "json"})]
+    + [(value, set()) for value in ("sealed", "foreign", "malformed")],
 )
 def test_the_decoded_views_that_open_are_true(cache, mnt, writer, shown):
     write(cache, writer)

@@ -10,15 +10,30 @@
  *   n  a NUMPY_RAW document                           .npy header, where the array lies
  *   o  an orjson payload                              has it a prefix
  *   c  a payload with a prefix                        does the prefix match
+ *   k  the configuration of the keys                  how many there are, or what is wrong
+ *   h  that, a tenant, a fingerprint                  which key it names
+ *   u  that, a tenant, the key's number, what the     the plaintext
+ *      seal is bound to, a sealed payload
+ *
+ *   b  a ByteStorage envelope (q: quickly)            what it says, and its document
+ *   w  a MessagePack document                         is it one
+ *   m  a MessagePack document that is one             its columns
+ *   j  a MessagePack document                         its JSON (l: how long that is; x: cancelled on the way)
+ *
+ * Those of k, h and u are texts with their length (u32 BE, 0xffffffff: none) before each.
  */
 #include "ckfs/bytes.h"
+#include "ckfs/bytestorage.h"
 #include "ckfs/cleanup.h"
 #include "ckfs/frame.h"
 #include "ckfs/json_scan.h"
+#include "ckfs/keyring.h"
+#include "ckfs/msgpack.h"
 #include "ckfs/numpy.h"
 #include "ckfs/prefix.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 
 static void print_hex(const void *bytes, size_t n)
@@ -189,6 +204,183 @@ static int probe_orjson(const struct slice *payload)
 	return 0;
 }
 
+/* The next text of a request, or NULL. */
+static char *take_text(struct bytes *b, size_t *ret_length)
+{
+	const uint8_t *p;
+	uint32_t n;
+	if (!bytes_u32be(b, &n) || n == UINT32_MAX || !bytes_take(b, n, &p))
+		return NULL;
+	char *text = malloc((size_t)n + 1);
+	if (!text)
+		return NULL;
+	*(char *)mempcpy(text, p, n) = '\0';
+	if (ret_length)
+		*ret_length = n;
+	return text;
+}
+
+static void keyring_done(struct keyring **keyring)
+{
+	keyring_free(*keyring);
+}
+
+static int probe_keyring(struct bytes *b, struct keyring **ret)
+{
+	cleanup_free char *master = take_text(b, NULL);
+	cleanup_free char *previous = take_text(b, NULL);
+	cleanup_free char *deployment = take_text(b, NULL);
+	struct error error = {.text = ""};
+	int r = keyring_new(master, "CACHEKIT_MASTER_KEY", previous, deployment, ret, &error);
+	print_error(r, error.text);
+	if (r == 0 && *ret)
+		printf(", \"count\": %u, \"deployment\": \"%s\"", keyring_count(*ret), keyring_deployment(*ret));
+	return 0;
+}
+
+static void probe_choice(struct bytes *b, const struct keyring *keyring)
+{
+	cleanup_free char *tenant = take_text(b, NULL);
+	cleanup_free char *fingerprint = take_text(b, NULL);
+	printf(", \"number\": %d", keyring_choose(keyring, tenant, fingerprint));
+}
+
+static void probe_seal(struct bytes *b, const struct keyring *keyring)
+{
+	size_t key_length = 0, n = 0;
+	cleanup_free char *tenant = take_text(b, NULL);
+	cleanup_free char *number = take_text(b, NULL);
+	cleanup_free char *key = take_text(b, &key_length);
+	cleanup_free char *format = take_text(b, NULL);
+	cleanup_free char *compressed = take_text(b, NULL);
+	cleanup_free char *original_type = take_text(b, NULL);
+	const struct seal seal = {.tenant = tenant, .key = key, .key_length = key_length, .format = format,
+		.compressed = compressed && *compressed == 'T', .original_type = original_type};
+	const uint8_t *bytes = NULL;
+	uint32_t length = 0;
+	if (number && bytes_u32be(b, &length) && bytes_take(b, length, &bytes))
+		n = length;
+	/* A byte of its own behind the payload: opening must leave it alone. */
+	cleanup_free uint8_t *sealed = malloc(n + 1);
+	if (!sealed || !number || !bytes)
+		return;
+	memcpy(sealed, bytes, n);
+	sealed[n] = 0xa5;
+	int r = seal_open(keyring, (unsigned)(*number - '0'), &seal, sealed, n);
+	printf(", \"opened\": %d, \"intact\": %s, \"plaintext\": ", -r, sealed[n] == 0xa5 ? "true" : "false");
+	if (r == 0)
+		print_hex(sealed + SEAL_NONCE, n - SEAL_OVERHEAD);
+	else
+		printf("null");
+}
+
+static int probe_keys(uint8_t mode, const uint8_t *bytes, size_t n)
+{
+	struct bytes b = bytes_of(bytes, n);
+	cleanup_with(keyring_done) struct keyring *keyring = NULL;
+	int r = probe_keyring(&b, &keyring);
+	if (mode == 'h' && keyring)
+		probe_choice(&b, keyring);
+	if (mode == 'u' && keyring)
+		probe_seal(&b, keyring);
+	return r;
+}
+
+/* Room of which all is kept, or nothing but how much it was. */
+struct room {
+	struct sink sink;
+	bool keep;
+	uint8_t *bytes;  /* all of them, or the last piece */
+	uint64_t before; /* bytes of the pieces before it */
+	size_t more;     /* room beyond what was asked for; what is kept doubles as well */
+	bool cancelling; /* cancel as soon as there is room */
+	atomic_bool cancel;
+};
+
+static uint64_t room_written(const struct room *room)
+{
+	return room->before + (uint64_t)(room->sink.p - room->bytes);
+}
+
+static int room_more(struct sink *sink, size_t n)
+{
+	struct room *room = (struct room *)sink;
+	size_t kept = room->keep ? (size_t)room_written(room) : 0;
+	if (!room->keep)
+		room->before = room_written(room);
+	size_t free_room = n + kept + room->more;
+	uint8_t *grown = realloc(room->bytes, kept + free_room);
+	if (!grown)
+		return -ENOMEM;
+	room->bytes = grown;
+	sink->p = grown + kept;
+	sink->end = sink->p + free_room;
+	atomic_store(&room->cancel, room->cancelling);
+	return 0;
+}
+
+static void room_done(struct room *room)
+{
+	free(room->bytes);
+}
+
+static int probe_msgpack(const uint8_t *bytes, size_t n, uint8_t mode)
+{
+	const char *reason = NULL;
+	cleanup_with(room_done) struct room room = {
+		.sink.more = room_more,
+		.keep = mode == 'j',
+		.more = mode == 'x' ? 128 << 20 : 0,
+		.cancelling = mode == 'x',
+	};
+	int r = msgpack_walk(bytes, n, NULL, &reason);
+	if (r == 0)
+		r = msgpack_to_json(bytes, n, &room.sink, &room.cancel, &reason);
+	print_error(r, r < 0 ? reason : NULL);
+	printf(", \"length\": %llu, \"json\": ", (unsigned long long)room_written(&room));
+	print_hex(room.bytes, r == 0 && room.keep ? (size_t)room_written(&room) : 0);
+	return 0;
+}
+
+static int probe_envelope(const struct slice *payload, bool quick)
+{
+	struct bytestorage e;
+	const char *reason = NULL;
+	cleanup_free uint8_t *document = NULL;
+	int r = bytestorage_read(payload, quick, NULL, &e, &reason);
+	if (r == 0) {
+		document = malloc(e.original ? e.original : 1);
+		r = document ? bytestorage_decode(&e, payload, true, NULL, document, &reason) : -ENOMEM;
+	}
+	if (r != 0) {
+		print_error(r, reason);
+		return 0;
+	}
+	printf("{\"errno\": 0, \"integers\": %s, \"strict\": %s, \"compressed\": %u, \"data_offset\": %llu, \"data_length\": %llu",
+	       e.integers ? "true" : "false", e.strict ? "true" : "false", e.compressed, (unsigned long long)e.data_offset,
+	       (unsigned long long)e.data_length);
+	print_text("format", e.format);
+	printf(", \"document\": ");
+	print_hex(document, e.original);
+	return 0;
+}
+
+static int probe_walk(const uint8_t *bytes, size_t n)
+{
+	const char *reason = NULL;
+	int r = msgpack_walk(bytes, n, NULL, &reason);
+	print_error(r, reason);
+	return 0;
+}
+
+static int probe_columns(const uint8_t *bytes, size_t n)
+{
+	cleanup_with(buf_done) struct buf buf = {0};
+	bool known = msgpack_describe_columns(bytes, n, &buf);
+	printf("{\"columns\": %.*s", known ? (int)buf.length : 4, known ? buf.p : "null");
+	return 0;
+}
+
 static int probe(uint8_t mode, const uint8_t *bytes, size_t n)
 {
 	cleanup_with(slice_done) struct slice slice = {0};
@@ -208,9 +400,24 @@ static int probe(uint8_t mode, const uint8_t *bytes, size_t n)
 		return probe_numpy(&slice);
 	case 'o':
 		return probe_orjson(&slice);
+	case 'j':
+	case 'l':
+	case 'x':
+		return probe_msgpack(bytes, n, mode);
 	case 'c':
 		printf("{\"errno\": %d", -prefix_check(&slice, NULL));
 		return 0;
+	case 'k':
+	case 'h':
+	case 'u':
+		return probe_keys(mode, bytes, n);
+	case 'b':
+	case 'q':
+		return probe_envelope(&slice, mode == 'q');
+	case 'w':
+		return probe_walk(bytes, n);
+	case 'm':
+		return probe_columns(bytes, n);
 	default:
 		return -EINVAL;
 	}
@@ -219,6 +426,8 @@ static int probe(uint8_t mode, const uint8_t *bytes, size_t n)
 int main(void)
 {
 	uint8_t head[5];
+	if (sodium_init() < 0)
+		return 1;
 	while (fread(head, 1, sizeof head, stdin) == sizeof head) {
 		struct bytes b = bytes_of(head, sizeof head);
 		uint8_t mode = 0;

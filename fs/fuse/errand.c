@@ -1,0 +1,68 @@
+#include "errand.h"
+
+#include "pending.h"
+
+#include "ckfs/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAITING, ANSWERING, INTERRUPTED };
+
+static void run(struct errand *errand)
+{
+	int r = errand->ask(errand);
+	errand->finish(errand, r);
+	if (errand->done)
+		errand->done(errand);
+}
+
+/* Who was interrupted is answered at once; what the backend says then is dropped. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	struct errand *errand = data;
+	int state = WAITING;
+	if (!atomic_compare_exchange_strong(&errand->state, &state, INTERRUPTED))
+		return;
+	fuse_reply_err(req, EINTR);
+	if (atomic_exchange(&errand->one_side_left, true))
+		free(errand);
+}
+
+static void run_elsewhere(struct work *work)
+{
+	struct errand *errand = container_of(work, struct errand, work);
+	int state = WAITING, r = errand->ask(errand);
+	bool answers = atomic_compare_exchange_strong(&errand->state, &state, ANSWERING);
+	if (answers) {
+		/* Waits for an interrupt that is just being handled: none comes after this. */
+		fuse_req_interrupt_func(errand->req, NULL, NULL);
+		errand->finish(errand, r);
+	}
+	if (errand->done)
+		errand->done(errand);
+	if (answers || atomic_exchange(&errand->one_side_left, true))
+		free(errand);
+}
+
+void errand_start(struct errand *errand, size_t size)
+{
+	struct mount *m = errand->m;
+	errand->pid = fuse_req_ctx(errand->req)->pid;
+	if (!m->waiters) {
+		run(errand);
+		return;
+	}
+	struct errand *own = malloc(size);
+	if (!own) {
+		reply_error(m, errand->req, -ENOMEM);
+		if (errand->done)
+			errand->done(errand);
+		return;
+	}
+	memcpy(own, errand, size);
+	own->work.run = run_elsewhere;
+	fuse_req_interrupt_func(own->req, on_interrupt, own);
+	work_submit(m->waiters, &own->work);
+}
