@@ -91,9 +91,9 @@ def run_quietly(*command: str) -> float:
 class Mount:
     """A filesystem daemon in the foreground, and its private memory."""
 
-    def __init__(self, command: list[str], path: pathlib.Path):
+    def __init__(self, command: list[str], path: pathlib.Path, environment: dict[str, str] | None = None):
         self.path = path
-        self.process = subprocess.Popen([*command, str(path)])
+        self.process = subprocess.Popen([*command, str(path)], env=environment)
         deadline = time.monotonic() + 30
         while not os.path.ismount(path):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -118,11 +118,11 @@ class Mount:
 
 
 @contextlib.contextmanager
-def mounted(command: list[str], where: pathlib.Path) -> Iterator[Mount]:
+def mounted(command: list[str], where: pathlib.Path, environment: dict[str, str] | None = None) -> Iterator[Mount]:
     """A mount at a new directory under `where`, gone at the end."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="mnt-", dir=where))
     try:
-        mount = Mount(command, path)
+        mount = Mount(command, path, environment)
         try:
             yield mount
         finally:

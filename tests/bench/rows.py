@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import decoded
 import material
 from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, touch_memory
 
@@ -262,7 +263,6 @@ def small(bench: Bench) -> Iterator[Figure]:
     yield Figure("open + read + close of 4 KiB, first time", [first], [statistics.median(times[1])], unit="µs")
 
 
-
 ROWS = {
     "memory": memory,
     "warm": warm,
@@ -270,4 +270,5 @@ ROWS = {
     "listing": listing,
     "open": open_table,
     "small": small,
+    **decoded.ROWS,
 }
