@@ -46,6 +46,7 @@ say "the directory stores hashes only, but every entry opens by its key"
 show cat mnt/json/user%2F7
 echo
 show "jq -c '.langs' mnt/json/user%2F7"
+show cat mnt/json/greeting
 show getfattr -d mnt/user%2F7
 
 say "what was opened is listed by name from then on; the root shows the payload, arrow/ the table"
@@ -81,6 +82,15 @@ show python array.py
 
 say "the daemon copied nothing"
 show "grep -E 'Name|RssAnon' /proc/\$(pgrep -nf 'ckfs cache mnt')/status"
+
+say "a sealed entry is ciphertext to who has no key"
+show cat mnt/json/secret || true
+fusermount3 -u mnt
+(umask 077; printf '%064d\n' 7 >key)
+printf '\n$ ckfs -o master_key_file=key cache mnt\n'
+"$ckfs" -o master_key_file=key cache mnt
+show cat mnt/json/secret
+show "jq -c .seal mnt/meta/secret.json"
 
 if $keep; then
 	trap - EXIT

@@ -15,6 +15,8 @@ from cachekit import cache
 from cachekit.backends.file import FileBackend
 from cachekit.backends.file.config import FileBackendConfig
 from cachekit.serializers.arrow_serializer import ArrowSerializer
+from cachekit.serializers.encryption_wrapper import EncryptionWrapper
+from cachekit.serializers.wrapper import SerializationWrapper
 
 
 class NamedBackend(FileBackend):
@@ -55,6 +57,12 @@ def main(directory: str, rows: int = 1000) -> None:
     store("user/7", {"name": "Ada", "langs": ["C", "Python"], "score": 9.5}, "orjson")
     store("weights", numpy.linspace(0, 1, 12).reshape(3, 4), "auto")
     store("greeting", {"hello": ("world", 1)}, "default")
+
+    # Sealed for its key, as the SDK's encryption does. The master key is one for a demonstration.
+    wrapper = EncryptionWrapper(master_key=bytes.fromhex(f"{7:064}"))
+    sealed, metadata = wrapper.serialize({"iban": "DE02 1203 0000"}, cache_key="secret")
+    backend.key = "secret"
+    backend.set("secret", SerializationWrapper.wrap(sealed, metadata.to_dict(), "default"), 3600)
 
 
 if __name__ == "__main__":
