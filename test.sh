@@ -9,7 +9,7 @@ cd "$(dirname "$0")"
 quick=false
 [ "${1:-}" = quick ] && { quick=true; shift; }
 
-need_packages "${BUILD_PACKAGES[@]}" clang libclang-rt-14-dev attr jq rsync man-db procps
+need_packages "${BUILD_PACKAGES[@]}" clang libclang-rt-14-dev attr jq rsync man-db procps redis-server
 need_python
 werror=false
 [ -n "${CI:-}" ] && werror=true

@@ -3,12 +3,15 @@
 
 #include "backends.h"
 
+#include "ckfs/cleanup.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 const struct backend_ops *const backends[] = {
 	&file_backend,
+	&redis_backend,
 	NULL,
 };
 
@@ -18,11 +21,19 @@ void backend_close(struct backend *backend)
 		backend->ops->close(backend);
 }
 
-int backend_find(struct backend *backend, const struct key *key, struct stored *ret)
+int backend_find(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret)
 {
-	int r = backend->ops->find(backend, key, ret);
+	int r = backend->ops->find(backend, key, spool, ret);
 	assert(r <= 0);
 	assert(r < 0 || !has_expired(ret->expires) || ret->expires + 2 > time(NULL));
+	return r;
+}
+
+int backend_resolve(struct backend *backend, const struct key_hash *hash, struct key *ret)
+{
+	int r = backend->ops->resolve ? backend->ops->resolve(backend, hash, ret) : -ENOENT;
+	assert(r <= 0);
+	assert(r < 0 || ret->text);
 	return r;
 }
 
@@ -32,9 +43,9 @@ int backend_fetch(struct backend *backend, const struct key *key, const struct s
 	return backend->ops->fetch ? backend->ops->fetch(backend, key, stored, spool, cancel, ret) : -EIO;
 }
 
-int backend_expires(struct backend *backend, const struct stored *stored, int64_t *ret)
+int backend_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret)
 {
-	int r = backend->ops->expires(backend, stored, ret);
+	int r = backend->ops->expires(backend, key, stored, ret);
 	assert(r <= 0);
 	return r;
 }
@@ -58,6 +69,19 @@ int backend_statfs(struct backend *backend, struct statvfs *ret)
 	int r = backend->ops->statfs(backend, ret);
 	assert(r <= 0);
 	return r;
+}
+
+int backend_stored_key(const struct backend *backend, const struct key *key, struct key *ret)
+{
+	size_t n = backend->prefix_length;
+	cleanup_free char *text = n ? malloc(n + key->length) : NULL;
+	if (n == 0)
+		return key_copy(key, ret);
+	if (!text)
+		return -ENOMEM;
+	memcpy(text, backend->prefix, n);
+	memcpy(text + n, key->text, key->length);
+	return key_from_text(text, n + key->length, ret);
 }
 
 int cursor_next(struct cursor *cursor, bool value, struct listed *ret)

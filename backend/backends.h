@@ -5,5 +5,6 @@
 #include "ckfs/backend.h"
 
 extern const struct backend_ops file_backend;
+extern const struct backend_ops redis_backend;
 
 #endif

@@ -47,9 +47,12 @@ static void use_directory(struct file_backend *f, int directory, const struct st
 	f->unique_inodes = directory >= 0 && fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 }
 
-static int file_open(const char *location, const struct options *options, struct backend **ret, struct error *error)
+static int file_open(const char *scheme, const char *location, const struct options *options, struct backend **ret, char **ret_source,
+	struct error *error)
 {
-	(void)options;
+	(void)scheme;
+	if (options->prefix || options->tenant)
+		return error_set(error, -EINVAL, "-o %s=: a file cache stores hashes of keys, which have no prefix", options->prefix ? "prefix" : "tenant");
 	/* As the SDK does: what the path means is settled once. */
 	char *path = realpath(location, NULL);
 	if (!path)
@@ -75,6 +78,11 @@ static int file_open(const char *location, const struct options *options, struct
 		int r = error_set(error, -errno, "%s: %s", location, strerror(errno));
 		file_close(&f->backend);
 		return r;
+	}
+	*ret_source = strdup(path);
+	if (!*ret_source) {
+		file_close(&f->backend);
+		return error_set(error, -ENOMEM, "no memory");
 	}
 	use_directory(f, steal_fd(&directory), &st);
 	*ret = &f->backend;
@@ -102,8 +110,9 @@ void file_follow_path(struct file_backend *f)
 	pthread_rwlock_unlock(&f->lock);
 }
 
-static int file_find(struct backend *backend, const struct key *key, struct stored *ret)
+static int file_find(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret)
 {
+	(void)spool;
 	struct file_backend *f = file_of(backend);
 	char name[KEY_HEX_SIZE + 1];
 	key_hash_to_hex(&key->hash, name);
@@ -114,9 +123,10 @@ static int file_find(struct backend *backend, const struct key *key, struct stor
 	return fd < 0 ? fd : file_read_entry(f, fd, true, ret);
 }
 
-static int file_expires(struct backend *backend, const struct stored *stored, int64_t *ret)
+static int file_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret)
 {
 	(void)backend;
+	(void)key;
 	uint8_t header[ENTRY_HEADER_SIZE];
 	ssize_t n = pread(storage_fd(stored->value.storage), header, sizeof header, 0);
 	if (n < 0)

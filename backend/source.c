@@ -1,9 +1,12 @@
 /* SOURCE: which backend, and where. Without one the environment says, by the SDK's own rules. */
 #include "ckfs/backend.h"
 
+#include "backends.h"
+
 #include "ckfs/cleanup.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -12,7 +15,7 @@
 /* Selectors of the SDK. Setting two is an error there and here. */
 static const struct {
 	const char *variable;
-	const char *scheme;
+	const char *scheme; /* NULL: it is a URL */
 } selectors[] = {
 	{"CACHEKIT_API_KEY", "https"},
 	{"CACHEKIT_REDIS_URL", NULL},
@@ -25,7 +28,7 @@ static const struct {
 	const char *scheme;
 	const char *what;
 } unavailable[] = {
-	{"redis", "Redis"}, {"rediss", "Redis"}, {"unix", "Redis"}, {"redis-cluster", "Redis"}, {"redis-sentinel", "Redis"},
+	{"rediss", "TLS for Redis"}, {"redis-cluster", "Redis Cluster"}, {"redis-sentinel", "Redis Sentinel"},
 	{"memcached", "Memcached"}, {"https", "HTTP service"}, {"http", "HTTP service"},
 };
 
@@ -40,9 +43,20 @@ static int refuse_scheme(const char *scheme, size_t n, const char *from, struct 
 {
 	for (size_t i = 0; i < sizeof unavailable / sizeof *unavailable; i++)
 		if (strlen(unavailable[i].scheme) == n && strncasecmp(unavailable[i].scheme, scheme, n) == 0)
-			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR)",
+			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR) and Redis (redis://HOST, unix:///SOCKET)",
 				from, *from ? " names " : "", unavailable[i].scheme, unavailable[i].what);
-	return error_set(error, -EINVAL, "%.*s://: no such kind of source (DIR and file:///DIR are)", n > 40 ? 40 : (int)n, scheme);
+	return error_set(error, -EINVAL, "%.*s://: no such kind of source (DIR, file:///DIR, redis://HOST and unix:///SOCKET are)", n > 40 ? 40 : (int)n, scheme);
+}
+
+static const struct backend_ops *find_backend(const char *scheme, size_t n, const char **ret_scheme)
+{
+	for (size_t i = 0; backends[i]; i++)
+		for (const char *const *s = backends[i]->schemes; *s; s++)
+			if (strlen(*s) == n && strncasecmp(*s, scheme, n) == 0) {
+				*ret_scheme = *s;
+				return backends[i];
+			}
+	return NULL;
 }
 
 static int hex_value(char c)
@@ -79,32 +93,45 @@ static int file_url_path(const char *rest, char **ret, struct error *error)
 
 static int open_file(const char *path, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
 {
-	cleanup_free char *source = realpath(path, NULL);
-	if (!source)
-		source = strdup(path);
-	if (!source)
-		return error_set(error, -ENOMEM, "no memory");
-	for (size_t i = 0; backends[i]; i++)
-		if (strcmp(backends[i]->schemes[0], "file") == 0) {
-			int r = backends[i]->open(path, options, ret, error);
-			if (r == 0)
-				*ret_source = steal(source);
-			return r;
-		}
-	return error_set(error, -EPROTONOSUPPORT, "this build has no file backend");
+	return file_backend.open("file", path, options, ret, ret_source, error);
+}
+
+/* `from`: the variable that the source comes from, or "". */
+static int open_url(const char *url, const char *from, const struct options *options, struct backend **ret, char **ret_source,
+	struct error *error)
+{
+	const char *colon = strstr(url, "://"), *scheme = NULL;
+	size_t n = (size_t)(colon - url);
+	const struct backend_ops *ops = find_backend(url, n, &scheme);
+	if (!ops)
+		return refuse_scheme(url, n, from, error);
+	if (ops != &file_backend)
+		return ops->open(scheme, colon + 3, options, ret, ret_source, error);
+	cleanup_free char *path = NULL;
+	int r = file_url_path(colon + 3, &path, error);
+	return r < 0 ? r : open_file(path, options, ret, ret_source, error);
 }
 
 static int open_source(const char *source, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
 {
-	const char *colon = strstr(source, "://");
-	if (!colon)
+	if (!strstr(source, "://"))
 		return open_file(source, options, ret, ret_source, error);
-	size_t n = (size_t)(colon - source);
-	if (n != 4 || strncasecmp(source, "file", 4) != 0)
-		return refuse_scheme(source, n, "", error);
-	cleanup_free char *path = NULL;
-	int r = file_url_path(colon + 3, &path, error);
-	return r < 0 ? r : open_file(path, options, ret, ret_source, error);
+	return open_url(source, "", options, ret, ret_source, error);
+}
+
+/* The URL of a server in a variable, which may hold a password: it is wiped there, since /proc shows that very memory to root. */
+static int open_variable(const char *variable, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+{
+	char *url = getenv(variable);
+	static const char *const schemes[] = {"redis://", "rediss://", "unix://"};
+	bool known = false;
+	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+		known |= strncmp(url, schemes[i], strlen(schemes[i])) == 0;
+	int r = known ? open_url(url, variable, options, ret, ret_source, error)
+		      : error_set(error, -EINVAL, "%s: not the URL of a Redis server; it is redis://HOST or unix:///SOCKET", variable);
+	sodium_memzero(url, strlen(url));
+	unsetenv(variable);
+	return r;
 }
 
 /* The embedded default: $TMPDIR/cachekit, if it is a real directory of this user's. */
@@ -136,12 +163,10 @@ static int open_environment(const struct options *options, struct backend **ret,
 		}
 	if (found > 1)
 		return error_set(error, -EINVAL, "no SOURCE, and the environment sets more than one: %s; unset all but one, or name a SOURCE", names);
-	if (found == 0) {
-		const char *redis = getenv_set("REDIS_URL");
-		return redis ? refuse_scheme("redis", 5, "REDIS_URL", error) : open_default(options, ret, ret_source, error);
-	}
+	if (found == 0)
+		return getenv_set("REDIS_URL") ? open_variable("REDIS_URL", options, ret, ret_source, error) : open_default(options, ret, ret_source, error);
 	if (!selectors[which].scheme)
-		return refuse_scheme("redis", 5, selectors[which].variable, error);
+		return open_variable(selectors[which].variable, options, ret, ret_source, error);
 	if (strcmp(selectors[which].scheme, "file") != 0)
 		return refuse_scheme(selectors[which].scheme, strlen(selectors[which].scheme), selectors[which].variable, error);
 	return open_file(getenv_set(selectors[which].variable), options, ret, ret_source, error);

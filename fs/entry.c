@@ -191,18 +191,33 @@ static struct entry *share(struct entries *entries, struct entry *mine)
 	return theirs;
 }
 
+/* The key with its text, where that can be known. */
+static int learn_key(struct entries *entries, const struct key *key, struct key *ret)
+{
+	struct key known;
+	int r = key->text ? key_copy(key, ret) : known_keys_find(entries->known, &key->hash, ret);
+	if (r < 0 || ret->text || !entries->backend->ops->resolve)
+		return r;
+	r = backend_resolve(entries->backend, &key->hash, &known);
+	if (r < 0)
+		return r;
+	known_keys_add(entries->known, &known);
+	*ret = known;
+	return 0;
+}
+
 int entries_find(struct entries *entries, const struct key *key, struct entry **ret)
 {
 	struct key own;
 	struct stored stored;
-	int r = key->text ? key_copy(key, &own) : known_keys_find(entries->known, &key->hash, &own);
+	int r = learn_key(entries, key, &own);
 	if (r < 0)
 		return r;
-	r = backend_find(entries->backend, &own, &stored);
+	r = backend_find(entries->backend, &own, &entries->spool, &stored);
 	if (r == -EMFILE || r == -ENFILE) {
 		/* What is only kept gives way. */
 		kept_drop(&entries->kept);
-		r = backend_find(entries->backend, &own, &stored);
+		r = backend_find(entries->backend, &own, &entries->spool, &stored);
 	}
 	if (r < 0) {
 		key_done(&own);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Opens all that a mount needs, serves it, and closes it again. */
-static int run(struct options *options, struct error *error)
+static int run(struct options *options, int argc, char **argv, struct error *error)
 {
 	struct mount m = {.options = options, .ready_fd = -1, .retries.lock = PTHREAD_MUTEX_INITIALIZER,
 		.handles.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -29,6 +29,7 @@ static int run(struct options *options, struct error *error)
 		r = known_keys_load(m.known, options->keys_file, error);
 	if (r == 0)
 		r = backend_open(options, &m.backend, &source, error);
+	options_forget_source(options, argc, argv);
 	if (r == 0)
 		r = mountpoint_prepare(options, source, error);
 	if (r == 0)
@@ -50,7 +51,7 @@ static int run(struct options *options, struct error *error)
 	return r;
 }
 
-static int run_with(struct options *options, struct error *error)
+static int run_with(struct options *options, int argc, char **argv, struct error *error)
 {
 	if (options->help) {
 		options_print_help();
@@ -61,7 +62,7 @@ static int run_with(struct options *options, struct error *error)
 		return 0;
 	}
 	log_open(options->has_log ? options->log : options->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG);
-	return run(options, error);
+	return run(options, argc, argv, error);
 }
 
 int main(int argc, char **argv)
@@ -77,7 +78,7 @@ int main(int argc, char **argv)
 	}
 	int r = options_parse(argc, argv, &options, &error);
 	if (r == 0)
-		r = run_with(&options, &error);
+		r = run_with(&options, argc, argv, &error);
 	if (r < 0)
 		fprintf(stderr, "ckfs: %s\n", *error.text ? error.text : strerror(-r));
 	options_done(&options);

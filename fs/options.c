@@ -3,11 +3,13 @@
 #include "ckfs/cleanup.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #define LISTED_TTL_MAX 3600
+#define TIMEOUT_MAX 3600
 
 /* Each option with its help text and what reads its value. The manual is tested against this table. */
 struct option_row {
@@ -17,11 +19,26 @@ struct option_row {
 	int (*set)(struct options *options, const char *value);
 };
 
+static int set_text(char **to, const char *value)
+{
+	free(*to);
+	*to = strdup(value);
+	return *to ? 0 : -ENOMEM;
+}
+
 static int set_match(struct options *o, const char *value)
 {
-	free(o->match);
-	o->match = strdup(value);
-	return o->match ? 0 : -ENOMEM;
+	return set_text(&o->match, value);
+}
+
+static int set_prefix(struct options *o, const char *value)
+{
+	return set_text(&o->prefix, value);
+}
+
+static int set_tenant(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tenant, value) : -EINVAL;
 }
 
 /* The daemon changes its directory: what a path means is settled now. */
@@ -45,6 +62,11 @@ static int set_master_key_file(struct options *o, const char *value)
 	return set_path(&o->master_key_file, value);
 }
 
+static int set_password_file(struct options *o, const char *value)
+{
+	return set_path(&o->password_file, value);
+}
+
 static int set_fail_closed(struct options *o, const char *value)
 {
 	(void)value;
@@ -64,6 +86,16 @@ static int set_listed_ttl(struct options *o, const char *value)
 	if (end == value || *end || !(seconds >= 0 && seconds <= LISTED_TTL_MAX))
 		return -EINVAL;
 	o->listed_ttl = seconds;
+	return 0;
+}
+
+static int set_timeout(struct options *o, const char *value)
+{
+	char *end;
+	double seconds = strtod(value, &end);
+	if (end == value || *end || !(seconds >= 0.001 && seconds <= TIMEOUT_MAX))
+		return -EINVAL;
+	o->timeout = seconds;
 	return 0;
 }
 
@@ -181,6 +213,10 @@ static int refuse(struct options *o, const char *value)
 static const struct option_row rows[] = {
 	{"match=", "GLOB", "what listings show (names without extension)", set_match},
 	{"keys=", "FILE", "keys to list by name, one escaped name a line", set_keys},
+	{"prefix=", "TEXT", "only keys that begin with it, named without it", set_prefix},
+	{"tenant=", "TENANT", "only keys of this tenant (prefix t:TENANT:)", set_tenant},
+	{"password_file=", "FILE", "the server's password; mode 0600", set_password_file},
+	{"timeout=", "SECONDS", "longest wait for a server without progress (5)", set_timeout},
 	{"master_key_file=", "FILE", "the master key in hex; mode 0600 (CACHEKIT_MASTER_KEY)", set_master_key_file},
 	{"fail_closed", "", "no try where a sealed entry names no key we have", set_fail_closed},
 	{"listed_ttl=", "SECONDS", "how long what a listing showed may serve stat (1)", set_listed_ttl},
@@ -208,10 +244,6 @@ static const struct option_row rows[] = {
 	/* Of later builds. */
 	{"write", NULL, NULL, refuse},
 	{"unchecked", NULL, NULL, refuse},
-	{"prefix=", NULL, NULL, refuse},
-	{"tenant=", NULL, NULL, refuse},
-	{"timeout=", NULL, NULL, refuse},
-	{"password_file=", NULL, NULL, refuse},
 };
 
 static int add_fuse_arg(struct options *o, const char *arg)
@@ -325,6 +357,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 	int count = 0, r = 0;
 	*ret = (struct options){
 		.listed_ttl = 1,
+		.timeout = 5,
 		.verify = VERIFY_FIRST,
 		.cache_size = UINT64_C(256) << 20,
 		.max_threads = default_threads(),
@@ -347,6 +380,38 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 	return r < 0 ? r : take_operands(ret, operands, count, error);
 }
 
+/* Closes the gap that the password of a URL leaves in an argument; what is left over at its end is wiped. */
+static void blank_password(char *argument)
+{
+	char *rest = strstr(argument, "://");
+	if (!rest)
+		return;
+	size_t length = strlen(argument);
+	char *at = rest + 3 + strcspn(rest + 3, "/?#");
+	while (at > rest + 3 && at[-1] != '@')
+		at--;
+	char *colon = at > rest + 3 ? memchr(rest + 3, ':', (size_t)(at - 1 - (rest + 3))) : NULL;
+	if (colon)
+		memmove(colon, at - 1, length - (size_t)(at - 1 - argument) + 1);
+	for (char *p; (p = strstr(argument, "?password=")) || (p = strstr(argument, "&password="));) {
+		char *end = p + 1 + strcspn(p + 1, "&#");
+		/* What follows takes its place. */
+		memmove(p + 1, *end == '&' ? end + 1 : end, strlen(*end == '&' ? end + 1 : end) + 1);
+	}
+	size_t left = strlen(argument);
+	sodium_memzero(argument + left, length - left);
+}
+
+void options_forget_source(struct options *options, int argc, char **argv)
+{
+	if (options->source)
+		sodium_memzero(options->source, strlen(options->source));
+	free(options->source);
+	options->source = NULL;
+	for (int i = 1; i < argc; i++)
+		blank_password(argv[i]);
+}
+
 void options_done(struct options *options)
 {
 	for (int i = 0; i < options->fuse_arg_count; i++)
@@ -355,6 +420,9 @@ void options_done(struct options *options)
 	free(options->source);
 	free(options->mountpoint);
 	free(options->match);
+	free(options->password_file);
+	free(options->prefix);
+	free(options->tenant);
 	free(options->keys_file);
 	free(options->master_key_file);
 	free(options->spool_dir);
@@ -365,8 +433,9 @@ void options_print_help(void)
 {
 	printf("usage: ckfs [options] [SOURCE] MOUNTPOINT\n\n"
 		"Shows the entries of a CacheKit cache as files.\n\n"
-		"SOURCE: DIR or file:///DIR, the directory of a file cache; without one the\n"
-		"environment says, as for the SDK: CACHEKIT_FILE_CACHE_DIR, or $TMPDIR/cachekit.\n\n"
+		"SOURCE: DIR or file:///DIR, the directory of a file cache; redis://HOST[:PORT][/DB]\n"
+		"or unix:///SOCKET[?db=N], a Redis server; without one the environment says, as for\n"
+		"the SDK: CACHEKIT_REDIS_URL, CACHEKIT_FILE_CACHE_DIR, REDIS_URL, or $TMPDIR/cachekit.\n\n"
 		"    -f                   stay in the foreground\n"
 		"    -d                   print every request (stays in the foreground)\n"
 		"    -h, --help           this text\n"

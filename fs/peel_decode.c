@@ -58,6 +58,27 @@ static void count_decoding(struct entry *entry, const struct verdict *verdict)
 		stats_add(stats, decodes, 1);
 }
 
+/* A seal binds the key as it is stored; that of an interop value the bare one. */
+static int decode_seal(struct entry *entry, const struct decoder *decoder, struct verdict *verdict, struct slice *body)
+{
+	struct entries *entries = entry->entries;
+	bool any = entry->key_number < 0;
+	struct key key = {0};
+	int r = any || !entry->key.text ? key_copy(&entry->key, &key) : backend_stored_key(entries->backend, &entry->key, &key);
+	if (r < 0)
+		return r;
+	const struct sealed sealed = {
+		.cache_key = &key,
+		.frame = &entry->frame,
+		.tenant = any ? keyring_deployment(entries->keyring) : entry->frame.meta.tenant_id,
+		.key = entry->key_number,
+		.fits = !entry->unfit,
+	};
+	r = decode_sealed(decoder, &sealed, &entry->payload, verdict, body);
+	key_done(&key);
+	return r;
+}
+
 static int decode(struct entry *entry, unsigned *have, struct slice *ret)
 {
 	const struct decoder decoder = decoder_of(entry);
@@ -66,18 +87,10 @@ static int decode(struct entry *entry, unsigned *have, struct slice *ret)
 	struct slice body = {0};
 	struct verdict verdict;
 	int r;
-	if (entry->opens) {
-		const struct sealed sealed = {
-			.cache_key = &entry->key,
-			.frame = &entry->frame,
-			.tenant = entry->key_number < 0 ? keyring_deployment(entries->keyring) : entry->frame.meta.tenant_id,
-			.key = entry->key_number,
-			.fits = !entry->unfit,
-		};
-		r = decode_sealed(&decoder, &sealed, &entry->payload, &verdict, &body);
-	} else {
+	if (entry->opens)
+		r = decode_seal(entry, &decoder, &verdict, &body);
+	else
 		r = decode_document(&decoder, &entry->document, &entry->payload, &verdict, &body);
-	}
 	/* What was sound before is not any more: the file was shortened under us. */
 	if (r == 0 && verdict.fault < 0 && (*have & HAVE_VERDICT) && entry_is_sound(entry, *have))
 		r = -EIO;

@@ -41,4 +41,4 @@ build() {
 	ninja -C "$dir" >"$dir/ninja.log" 2>&1 || { cat "$dir/ninja.log" >&2; exit 1; }
 }
 
-BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev libfuse3-dev fuse3 libsodium-dev libmsgpack-dev liblz4-dev libxxhash-dev python3-venv)
+BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev libfuse3-dev fuse3 libsodium-dev libmsgpack-dev liblz4-dev libxxhash-dev libhiredis-dev python3-venv)

@@ -49,13 +49,13 @@ uint64_t lines_of_directory(uint64_t directory)
 
 /*
  * The name an entry is listed by: its key where that is known, else the hash. A key that reads like a hash is listed
- * by its own: the name could mean another entry. False when it has none, or -o match hides it.
+ * by its own where names may be hashes: it could mean another entry. False when it has none, or -o match hides it.
  */
 static bool write_name(const struct mount *m, const struct view *view, const struct key *key, char *ret)
 {
 	struct key_hash other;
 	size_t n = KEY_HEX_SIZE;
-	if (key->text && !key_hash_from_hex(key->text, key->length, &other))
+	if (key->text && (m->backend->ops->stores_keys || !key_hash_from_hex(key->text, key->length, &other)))
 		n = name_from_key(key, ret);
 	else
 		key_hash_to_hex(&key->hash, ret);

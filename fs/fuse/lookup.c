@@ -37,13 +37,13 @@ static bool reply_own_name(struct mount *m, fuse_req_t req, fuse_ino_t parent, c
 	return false;
 }
 
-/* The entry that a name without extension means: a hash if there is such an entry, else a key. */
+/* The entry that a name without extension means: where only hashes are stored a hash if there is such an entry, else a key. */
 static int find_by_name(struct mount *m, const char *name, size_t length, struct entry **ret)
 {
 	struct key key;
 	struct key_hash hash;
 	struct entry *entry;
-	if (key_hash_from_hex(name, length, &hash)) {
+	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, length, &hash)) {
 		key_from_hash(&hash, &key);
 		int r = entries_find(m->entries, &key, ret);
 		if (r != -ENOENT)

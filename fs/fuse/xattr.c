@@ -36,8 +36,11 @@ static bool put_flag(struct buf *buf, enum tristate flag)
 static bool xattr_key(struct entry *entry, struct buf *buf)
 {
 	const struct key *key = entry_key(entry);
-	if (key->text)
+	const struct backend *backend = entry_backend(entry);
+	if (key->text) {
+		buf_put(buf, backend->prefix, backend->prefix_length);
 		buf_put(buf, key->text, key->length);
+	}
 	return key->text != NULL;
 }
 
@@ -70,7 +73,7 @@ static bool xattr_encrypted(struct entry *entry, struct buf *buf)
 
 static bool expiry_of(struct entry *entry, int64_t *ret)
 {
-	return backend_expires(entry_backend(entry), entry_stored(entry), ret) == 0;
+	return backend_expires(entry_backend(entry), entry_key(entry), entry_stored(entry), ret) == 0;
 }
 
 static bool xattr_expires(struct entry *entry, struct buf *buf)

@@ -29,10 +29,13 @@ static void put_key(const struct entry *entry, struct buf *buf)
 	char hex[KEY_HEX_SIZE + 1];
 	key_hash_to_hex(&key->hash, hex);
 	buf_puts(buf, "{\"key\": ");
-	if (key->text)
-		buf_json_string(buf, key->text, key->length);
-	else
+	struct key stored;
+	if (key->text && backend_stored_key(entry_backend(entry), key, &stored) == 0) {
+		buf_json_string(buf, stored.text, stored.length);
+		key_done(&stored);
+	} else {
 		buf_puts(buf, "null");
+	}
 	buf_printf(buf, ", \"hash\": \"%s\", \"backend\": \"%s\"", hex, entry_backend(entry)->ops->name);
 }
 
@@ -40,7 +43,7 @@ static void put_expires(const struct entry *entry, struct buf *buf)
 {
 	char text[TIMESTAMP_SIZE];
 	int64_t expires = entry_stored(entry)->expires;
-	backend_expires(entry_backend(entry), entry_stored(entry), &expires);
+	backend_expires(entry_backend(entry), entry_key(entry), entry_stored(entry), &expires);
 	timestamp_from_expiry(expires, text);
 	buf_printf(buf, ", \"expires\": \"%s\"", text);
 }

@@ -50,12 +50,22 @@ struct backend_ops {
 	bool stores_keys;             /* false: a listing knows hashes only */
 	bool remote;                  /* its operations wait for a network */
 
-	/* Opens a location (the URL behind "scheme://", or a directory). On failure sets the error. */
-	int (*open)(const char *location, const struct options *options, struct backend **ret, struct error *error);
+	/*
+	 * Opens a location: what follows the "scheme://" of a URL, or a directory. *ret_source: the whole source without secrets, owned by
+	 * the caller. On failure sets the error, which holds no secret either. Starts no threads: the daemon has yet to fork.
+	 */
+	int (*open)(const char *scheme, const char *location, const struct options *options, struct backend **ret, char **ret_source,
+		struct error *error);
 	void (*close)(struct backend *backend);
 
-	/* The newest version of an entry. 0; -ENOENT no such key, or expired; -EACCES, -EIO, -EMFILE, -ENOMEM… */
-	int (*find)(struct backend *backend, const struct key *key, struct stored *ret);
+	/*
+	 * The newest version of an entry. What has to be read whole for that, though it is large, is made in `spool`.
+	 * 0; -ENOENT no such key, or expired; -EACCES, -EAGAIN, -ECONNREFUSED, -ETIMEDOUT, -EIO, -EMFILE, -ENOMEM…
+	 */
+	int (*find)(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret);
+
+	/* The key with a hash, with its text, by looking at all of them. 0; -ENOENT; errors as of find. NULL: it stores no keys. */
+	int (*resolve)(struct backend *backend, const struct key_hash *hash, struct key *ret);
 
 	/*
 	 * The rest of a value that was found by its head only (its storage is partial): 0 and all of it, made in `spool`; -ESTALE
@@ -64,12 +74,13 @@ struct backend_ops {
 	int (*fetch)(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
 		const atomic_bool *cancel, struct slice *ret);
 
-	/* When an entry that was found expires, as of now: unix seconds, 0 never. 0; -EIO. */
-	int (*expires)(struct backend *backend, const struct stored *stored, int64_t *ret);
+	/* When an entry that was found expires, as of now: unix seconds, 0 never. 0; -EIO, errors as of find. */
+	int (*expires)(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret);
 
 	/*
 	 * A listing of all live entries: every one that is there throughout exactly once. next: 1 and *ret, 0 at the
-	 * end, -errno; without `value` the stored value is left out, which is cheaper. position: how many were given; seek goes back to after that many.
+	 * end, -errno; without `value` the stored value is left out, which is cheaper, and a remote backend leaves out the version too.
+	 * position: how many were given; seek goes back to after that many.
 	 */
 	int (*list)(struct backend *backend, struct cursor **ret);
 	int (*next)(struct cursor *cursor, bool value, struct listed *ret);
@@ -85,6 +96,8 @@ struct backend_ops {
 /* What every backend and cursor begins with. */
 struct backend {
 	const struct backend_ops *ops;
+	char *prefix; /* what stands before the text of every key where it is stored; NULL: nothing */
+	size_t prefix_length;
 };
 
 struct cursor {
@@ -101,13 +114,17 @@ extern const struct backend_ops *const backends[];
 int backend_open(const struct options *options, struct backend **ret, char **ret_source, struct error *error);
 void backend_close(struct backend *backend);
 
-int backend_find(struct backend *backend, const struct key *key, struct stored *ret);
+int backend_find(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret);
+int backend_resolve(struct backend *backend, const struct key_hash *hash, struct key *ret);
 int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
 	const atomic_bool *cancel, struct slice *ret);
-int backend_expires(struct backend *backend, const struct stored *stored, int64_t *ret);
+int backend_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret);
 int backend_list(struct backend *backend, struct cursor **ret);
 int backend_changed(struct backend *backend, struct timespec *ret);
 int backend_statfs(struct backend *backend, struct statvfs *ret);
+
+/* A key that is known by its text as it is stored: with the prefix. 0, -ENOMEM. */
+int backend_stored_key(const struct backend *backend, const struct key *key, struct key *ret);
 
 int cursor_next(struct cursor *cursor, bool value, struct listed *ret);
 uint64_t cursor_position(const struct cursor *cursor);

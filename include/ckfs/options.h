@@ -21,6 +21,9 @@ struct options {
 	char *match;           /* what listings show, a glob; NULL: all */
 	char *keys_file;       /* absolute; NULL: none */
 	char *master_key_file; /* absolute; NULL: none */
+	char *password_file;   /* absolute; NULL: none */
+	char *prefix, *tenant; /* only keys under it; NULL: all */
+	double timeout;        /* seconds: the longest wait for a server without progress */
 	bool fail_closed;      /* a sealed entry that names no key of ours is not tried with the current one */
 	double listed_ttl;     /* seconds that what a listing delivered may serve stat */
 	enum verify verify;
@@ -40,6 +43,12 @@ struct options {
 /* 0; -EINVAL with the error set; -ENOMEM. options_done() frees what it holds, also after a failure. */
 int options_parse(int argc, char **argv, struct options *ret, struct error *error);
 void options_done(struct options *options);
+
+/*
+ * Lets go of SOURCE, wiped, and blanks the password it may hold in the program's arguments, where others can see it. Call it
+ * when the source was opened.
+ */
+void options_forget_source(struct options *options, int argc, char **argv);
 
 /* The text of --help. */
 void options_print_help(void);

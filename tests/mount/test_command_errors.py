@@ -24,9 +24,16 @@ WRONG = {
     "no operand": ([], ["MOUNTPOINT"]),
     "three operands": (["{source}", "{point}", "{tmp}/third"], ["{tmp}/third"]),
     "unknown scheme": (["ftp://host/dir", "{point}"], ["ftp"]),
-    "Redis": (["redis://localhost", "{point}"], ["Redis", "this build"]),
+    "Redis that is not there": (["redis://localhost:1", "{point}"], ["localhost", "refused"]),
     "Redis with TLS": (["rediss://localhost", "{point}"], ["this build"]),
-    "Redis by a socket": (["unix:///run/redis.sock?db=0", "{point}"], ["this build"]),
+    "Redis by a socket that is not there": (["unix://{tmp}/no.sock?db=0", "{point}"], ["{tmp}/no.sock", "No such"]),
+    "Redis by no socket": (["unix://", "{point}"], ["path"]),
+    "Redis with a port that is none": (["redis://localhost:99999", "{point}"], ["port"]),
+    "Redis with a database that is none": (["redis://localhost?db=x", "{point}"], ["db="]),
+    "Redis on an unknown host": (["redis://no-such-host.invalid", "{point}"], ["no-such-host.invalid"]),
+    "timeout is zero": (["-o", "timeout=0", "{source}", "{point}"], ["timeout"]),
+    "password file is missing": (["-o", "password_file={tmp}/no.pw", "redis://localhost:1", "{point}"], ["{tmp}/no.pw", "No such"]),
+    "a file cache has no prefix": (["-o", "prefix=a", "{source}", "{point}"], ["prefix"]),
     "Redis Cluster": (["redis-cluster://localhost:1", "{point}"], ["this build"]),
     "Redis Sentinel": (["redis-sentinel://localhost:1/main", "{point}"], ["this build"]),
     "Memcached": (["memcached://localhost", "{point}"], ["this build"]),
@@ -96,10 +103,19 @@ def test_two_sources_in_the_environment_are_named(command, one, other):
     assert complaint(result, one, other) == REFUSED
 
 
-@pytest.mark.parametrize("name", ["CACHEKIT_API_KEY", "CACHEKIT_REDIS_URL", "CACHEKIT_MEMCACHED_SERVERS", "REDIS_URL"])
+@pytest.mark.parametrize("name", ["CACHEKIT_API_KEY", "CACHEKIT_MEMCACHED_SERVERS"])
 def test_a_source_in_the_environment_that_this_build_lacks_is_refused(command, name):
-    result = command(command.point, env={name: SELECTORS.get(name, "redis://localhost")})
-    assert complaint(result, "this build") == REFUSED
+    assert complaint(command(command.point, env={name: SELECTORS[name]}), "this build") == REFUSED
+
+
+@pytest.mark.parametrize("name", ["CACHEKIT_REDIS_URL", "REDIS_URL"])
+def test_a_server_in_the_environment_that_is_not_there_is_named(command, name):
+    assert complaint(command(command.point, env={name: "redis://localhost:1"}), "localhost", "refused") == REFUSED
+
+
+@pytest.mark.parametrize("value", ["localhost", "file:///tmp", "/tmp", "http://localhost"])
+def test_a_server_in_the_environment_that_is_no_url_is_refused(command, value):
+    assert complaint(command(command.point, env={"REDIS_URL": value}), "REDIS_URL", "redis://") == REFUSED
 
 
 @pytest.mark.parametrize("name", ["CACHEKIT_API_KEY", "CACHEKIT_REDIS_URL"])

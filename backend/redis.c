@@ -1,0 +1,211 @@
+/*
+ * The Redis backend: one server, values under their keys as strings. It only ever reads, and touches nothing: no eviction
+ * order, no TTL, no lock.
+ */
+#include "redis.h"
+
+#include "backends.h"
+
+#include "ckfs/buf.h"
+#include "ckfs/cleanup.h"
+#include "ckfs/clock.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is remembered of the server's memory, in milliseconds. */
+#define MEMORY_MS 1000
+
+#define INFO_MAX (1 << 20)
+#define BLOCK 4096
+
+static void redis_close(struct backend *backend)
+{
+	struct redis_backend *b = redis_of(backend);
+	listener_done(&b->listener);
+	pool_done(&b->pool);
+	records_done(&b->records);
+	changes_done(&b->changes);
+	redis_target_done(&b->target);
+	pthread_mutex_destroy(&b->memory_lock);
+	free(b->backend.prefix);
+	free(b);
+}
+
+/* t:{tenant}: with all but unreserved characters escaped, as the SDK does. */
+static void put_tenant(const char *tenant, struct buf *to)
+{
+	static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~";
+	buf_puts(to, "t:");
+	for (; *tenant; tenant++)
+		if (strchr(unreserved, *tenant))
+			buf_put(to, tenant, 1);
+		else
+			buf_printf(to, "%%%02X", (unsigned)(uint8_t)*tenant);
+	buf_puts(to, ":");
+}
+
+/* What all keys of the mount begin with: the tenant's part, then what the user names. */
+static int make_prefix(const struct options *options, struct backend *b)
+{
+	struct buf prefix = {0};
+	if (options->tenant)
+		put_tenant(options->tenant, &prefix);
+	if (options->prefix)
+		buf_puts(&prefix, options->prefix);
+	b->prefix_length = prefix.length;
+	buf_put(&prefix, "", 1);
+	if (prefix.failed) {
+		buf_done(&prefix);
+		return -ENOMEM;
+	}
+	b->prefix = prefix.p;
+	return 0;
+}
+
+static int redis_new(const struct options *options, struct redis_backend **ret)
+{
+	struct redis_backend *b = calloc(1, sizeof *b);
+	if (!b)
+		return -ENOMEM;
+	b->backend.ops = &redis_backend;
+	b->timeout_ms = (int)(options->timeout * 1000);
+	randombytes_buf(&b->seed, sizeof b->seed);
+	pthread_mutex_init(&b->memory_lock, NULL);
+	int r = changes_init(&b->changes);
+	int second = records_init(&b->records);
+	listener_init(&b->listener, &b->target, b->timeout_ms, b->seed, &b->changes);
+	pool_init(&b->pool, &b->target, b->timeout_ms, &b->listener);
+	r = r < 0 ? r : second;
+	if (r == 0)
+		r = make_prefix(options, &b->backend);
+	if (r < 0) {
+		redis_close(&b->backend);
+		return r;
+	}
+	*ret = b;
+	return 0;
+}
+
+static int redis_open(const char *scheme, const char *location, const struct options *options, struct backend **ret, char **ret_source,
+	struct error *error)
+{
+	struct redis_backend *b;
+	struct redis_connection *first;
+	cleanup_free char *source = NULL;
+	if (redis_new(options, &b) < 0)
+		return error_set(error, -ENOMEM, "no memory");
+	int r = redis_target_read(location, strcmp(scheme, "unix") == 0, &b->target, &source, error);
+	if (r == 0 && options->password_file)
+		r = redis_target_read_password(&b->target, options->password_file, error);
+	/* Tried once, so that a mount that cannot work says so. The daemon opens its own. */
+	if (r == 0)
+		r = connection_open(&b->target, b->timeout_ms, &first, error);
+	if (r < 0) {
+		redis_close(&b->backend);
+		return r;
+	}
+	connection_close(first);
+	*ret = &b->backend;
+	*ret_source = steal(source);
+	return 0;
+}
+
+static int redis_changed(struct backend *backend, struct timespec *ret)
+{
+	*ret = changes_last(&redis_of(backend)->changes);
+	return 0;
+}
+
+/* --- df --- */
+
+struct memory {
+	uint64_t used, max, system;
+};
+
+/* The number behind a name in the text of INFO, else 0. */
+static uint64_t number_of(const char *info, const char *name)
+{
+	const char *at = info;
+	while ((at = strstr(at, name)) && at != info && at[-1] != '\n')
+		at++;
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+static int ask_memory(struct redis_connection *c, void *arg)
+{
+	struct memory *memory = arg;
+	char *info = NULL;
+	size_t n;
+	connection_put_text(c, "INFO", "memory", NULL);
+	int r = connection_send(c);
+	if (r == 0)
+		r = connection_text(c, INFO_MAX, &info, &n);
+	if (r < 0 || !info)
+		return r;
+	*memory = (struct memory){number_of(info, "used_memory:"), number_of(info, "maxmemory:"), number_of(info, "total_system_memory:")};
+	free(info);
+	return 0;
+}
+
+/* Asks again after a second. One who may not ask sees a filesystem without a size. */
+static int learn_memory(struct redis_backend *b, uint64_t *ret_used, uint64_t *ret_max)
+{
+	struct memory memory = {0};
+	pthread_mutex_lock(&b->memory_lock);
+	bool known = clock_ms() < b->memory_until;
+	*ret_used = b->memory_used;
+	*ret_max = b->memory_max;
+	pthread_mutex_unlock(&b->memory_lock);
+	if (known)
+		return 0;
+	int r = pool_ask(&b->pool, ask_memory, &memory, NULL);
+	if (r < 0 && r != -EACCES && r != -ENOSYS)
+		return r;
+	pthread_mutex_lock(&b->memory_lock);
+	*ret_used = b->memory_used = memory.used;
+	*ret_max = b->memory_max = memory.max ? memory.max : memory.system;
+	b->memory_until = clock_ms() + MEMORY_MS;
+	pthread_mutex_unlock(&b->memory_lock);
+	return 0;
+}
+
+static int redis_statfs(struct backend *backend, struct statvfs *ret)
+{
+	uint64_t used, max;
+	int r = learn_memory(redis_of(backend), &used, &max);
+	if (r < 0)
+		return r;
+	uint64_t left = max > used ? max - used : 0;
+	*ret = (struct statvfs){
+		.f_bsize = BLOCK,
+		.f_frsize = BLOCK,
+		.f_blocks = (left + used) / BLOCK,
+		.f_bfree = left / BLOCK,
+		.f_bavail = left / BLOCK,
+		.f_namemax = 255,
+	};
+	return 0;
+}
+
+const struct backend_ops redis_backend = {
+	.name = "redis",
+	.schemes = (const char *const[]){"redis", "unix", NULL},
+	.stores_keys = true,
+	.remote = true,
+	.open = redis_open,
+	.close = redis_close,
+	.find = redis_find,
+	.fetch = redis_fetch,
+	.resolve = redis_resolve,
+	.expires = redis_expires,
+	.list = redis_list,
+	.next = redis_next,
+	.position = redis_position,
+	.seek = redis_seek,
+	.list_end = redis_list_end,
+	.changed = redis_changed,
+	.statfs = redis_statfs,
+};

@@ -1,0 +1,396 @@
+#include "redis_connection.h"
+
+#include "ckfs/cleanup.h"
+#include "ckfs/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <poll.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* How often a wait looks whether it was cancelled. */
+#define CANCEL_MS 100
+
+static int fail(struct redis_connection *c, int r)
+{
+	c->broken = true;
+	return r;
+}
+
+/* Waits until the socket can be read or written. */
+static int wait_for(struct redis_connection *c, short events)
+{
+	int64_t end = clock_ms() + c->timeout_ms;
+	for (;;) {
+		int64_t left = c->timeout_ms < 0 ? -1 : end - clock_ms();
+		if (c->cancel && atomic_load(c->cancel))
+			return fail(c, -EINTR);
+		if (c->timeout_ms >= 0 && left <= 0)
+			return fail(c, -ETIMEDOUT);
+		if (c->cancel && (left < 0 || left > CANCEL_MS))
+			left = CANCEL_MS;
+		struct pollfd p = {.fd = c->fd, .events = events};
+		int n = poll(&p, 1, (int)left);
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return fail(c, -errno);
+	}
+}
+
+/* At least one byte, at most n. Bytes, or -errno. */
+static ssize_t receive(struct redis_connection *c, void *to, size_t n)
+{
+	for (;;) {
+		ssize_t got = recv(c->fd, to, n, MSG_DONTWAIT);
+		if (got > 0)
+			return got;
+		if (got == 0)
+			return fail(c, -ECONNRESET);
+		if (errno == EAGAIN) {
+			int r = wait_for(c, POLLIN);
+			if (r < 0)
+				return r;
+		} else if (errno != EINTR) {
+			return fail(c, errno == ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET);
+		}
+	}
+}
+
+void connection_put(struct redis_connection *c, const struct bytes *words, size_t count)
+{
+	c->heads_owed++;
+	buf_printf(&c->out, "*%zu\r\n", count);
+	for (size_t i = 0; i < count; i++) {
+		buf_printf(&c->out, "$%zu\r\n", words[i].left);
+		buf_put(&c->out, words[i].p, words[i].left);
+		buf_put(&c->out, "\r\n", 2);
+	}
+}
+
+void connection_put_text(struct redis_connection *c, ...)
+{
+	struct bytes words[8];
+	size_t count = 0;
+	va_list list;
+	va_start(list, c);
+	for (const char *word; count < 8 && (word = va_arg(list, const char *)) != NULL; count++)
+		words[count] = bytes_of(word, strlen(word));
+	va_end(list);
+	connection_put(c, words, count);
+}
+
+int connection_send(struct redis_connection *c)
+{
+	size_t at = 0;
+	int r = c->out.failed ? fail(c, -ENOMEM) : 0;
+	while (r == 0 && at < c->out.length) {
+		ssize_t put = send(c->fd, c->out.p + at, c->out.length - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (put > 0)
+			at += (size_t)put;
+		else if (errno == EAGAIN)
+			r = wait_for(c, POLLOUT);
+		else if (errno != EINTR)
+			r = fail(c, -ECONNRESET);
+	}
+	c->out.length = 0;
+	return r;
+}
+
+static void count_head(struct redis_connection *c, const struct reply *reply)
+{
+	/* What is pushed was not asked for. */
+	c->heads_owed -= c->heads_owed > 0;
+	if (reply->kind == REPLY_ARRAY)
+		c->heads_owed += (uint64_t)reply->number;
+	if (reply->kind == REPLY_STRING)
+		c->string_owed = (uint64_t)reply->number + 2;
+}
+
+bool connection_is_clean(const struct redis_connection *c)
+{
+	return !c->broken && c->heads_owed == 0 && c->string_owed == 0 && c->at == c->filled;
+}
+
+int connection_head(struct redis_connection *c, struct reply *ret)
+{
+	for (;;) {
+		int n = reply_read(c->in + c->at, c->filled - c->at, ret);
+		if (n < 0)
+			return fail(c, n);
+		if (n > 0) {
+			c->at += (size_t)n;
+			count_head(c, ret);
+			return 0;
+		}
+		if (c->at > 0) {
+			memmove(c->in, c->in + c->at, c->filled - c->at);
+			c->filled -= c->at;
+			c->at = 0;
+		}
+		/* There is room: an incomplete head is shorter than the buffer. */
+		ssize_t got = receive(c, c->in + c->filled, sizeof c->in - c->filled);
+		if (got < 0)
+			return (int)got;
+		c->filled += (size_t)got;
+	}
+}
+
+/* A head of one kind; *ret is untouched when it is another. */
+static int head_of_kind(struct redis_connection *c, enum reply_kind kind, struct reply *ret)
+{
+	struct reply reply = {0};
+	int r = connection_head(c, &reply);
+	if (r < 0)
+		return r;
+	if (reply.kind == REPLY_ERROR)
+		return reply_errno(&reply.text);
+	if (reply.kind != kind && !(kind == REPLY_STRING && reply.kind == REPLY_NIL))
+		return fail(c, -EIO);
+	*ret = reply;
+	return 0;
+}
+
+int connection_integer(struct redis_connection *c, int64_t *ret)
+{
+	struct reply reply = {0};
+	int r = head_of_kind(c, REPLY_INTEGER, &reply);
+	if (r == 0)
+		*ret = reply.number;
+	return r;
+}
+
+int connection_status(struct redis_connection *c)
+{
+	struct reply reply = {0};
+	return head_of_kind(c, REPLY_STATUS, &reply);
+}
+
+int connection_array(struct redis_connection *c, int64_t *ret_count)
+{
+	struct reply reply = {0};
+	int r = head_of_kind(c, REPLY_ARRAY, &reply);
+	if (r == 0)
+		*ret_count = reply.number;
+	return r;
+}
+
+int connection_string(struct redis_connection *c, int64_t max, int64_t *ret)
+{
+	struct reply reply = {0};
+	int r = head_of_kind(c, REPLY_STRING, &reply);
+	if (r < 0)
+		return r;
+	if (reply.kind == REPLY_STRING && reply.number > max)
+		return fail(c, -EIO);
+	*ret = reply.kind == REPLY_NIL ? -1 : reply.number;
+	return 0;
+}
+
+int connection_read(struct redis_connection *c, void *to, size_t n)
+{
+	uint8_t *p = to;
+	size_t buffered = c->filled - c->at;
+	size_t first = n < buffered ? n : buffered;
+	c->string_owed -= n < c->string_owed ? n : c->string_owed;
+	if (first > 0)
+		memcpy(p, c->in + c->at, first);
+	c->at += first;
+	for (size_t done = first; done < n;) {
+		ssize_t got = receive(c, p + done, n - done);
+		if (got < 0)
+			return (int)got;
+		done += (size_t)got;
+		/* Progress without a wait: whoever cancelled shall not have to wait for the end of it. */
+		if (c->cancel && atomic_load(c->cancel))
+			return fail(c, -EINTR);
+	}
+	return 0;
+}
+
+int connection_string_end(struct redis_connection *c)
+{
+	char end[2];
+	int r = connection_read(c, end, sizeof end);
+	if (r == 0 && memcmp(end, "\r\n", 2) != 0)
+		r = fail(c, -EIO);
+	return r;
+}
+
+int connection_text(struct redis_connection *c, int64_t max, char **ret, size_t *ret_length)
+{
+	int64_t n;
+	int r = connection_string(c, max, &n);
+	if (r < 0)
+		return r;
+	if (n < 0) {
+		*ret = NULL;
+		*ret_length = 0;
+		return 0;
+	}
+	cleanup_free char *text = malloc((size_t)n + 1);
+	if (!text)
+		return fail(c, -ENOMEM);
+	r = connection_read(c, text, (size_t)n);
+	if (r == 0)
+		r = connection_string_end(c);
+	if (r < 0)
+		return r;
+	text[n] = '\0';
+	*ret = steal(text);
+	*ret_length = (size_t)n;
+	return 0;
+}
+
+int connection_skip(struct redis_connection *c, uint64_t n)
+{
+	uint8_t dropped[4096];
+	int r = 0;
+	while (r == 0 && n > 0) {
+		size_t step = n < sizeof dropped ? (size_t)n : sizeof dropped;
+		r = connection_read(c, dropped, step);
+		n -= step;
+	}
+	return r;
+}
+
+/* --- opening one --- */
+
+static const char *where(const struct redis_target *target)
+{
+	return target->path ? target->path : target->host;
+}
+
+/* Why hiredis could not connect. */
+static int connect_error(const redisContext *context, int number, const struct redis_target *target, struct error *error)
+{
+	int r = -number;
+	if (!context)
+		return error_set(error, -ENOMEM, "no memory");
+	/* Only the resolver reports what is no errno. */
+	if (context->err != REDIS_ERR_IO && !target->path)
+		return error_set(error, -EHOSTUNREACH, "%.200s: %s", where(target), context->errstr);
+	if (r == -ENOENT || r == -ENOTSOCK)
+		return error_set(error, -ECONNREFUSED, "%.200s: %s; is the server running?", where(target), strerror(number));
+	if (r == -EINPROGRESS || r == -EAGAIN || r == 0)
+		r = -ETIMEDOUT;
+	if (target->path)
+		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
+	return error_set(error, r, "%.200s port %d: %s%s", where(target), target->port, strerror(-r),
+		r == -ECONNREFUSED ? "; is the server running?" : "");
+}
+
+static int connect_to(const struct redis_target *target, int timeout_ms, int *ret_fd, struct error *error)
+{
+	const struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+	if (target->path && strlen(target->path) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
+		return error_set(error, -EINVAL, "%.200s: too long for a socket", target->path);
+	errno = 0;
+	redisContext *context = target->path ? redisConnectUnixWithTimeout(target->path, timeout)
+					     : redisConnectWithTimeout(target->host, target->port, timeout);
+	if (!context || context->err) {
+		int r = connect_error(context, errno, target, error);
+		redisFree(context);
+		return r;
+	}
+	if (!target->path)
+		redisEnableKeepAlive(context);
+	*ret_fd = redisFreeKeepFd(context);
+	return 0;
+}
+
+/* The answer to one command of the login. */
+static int read_answer(struct redis_connection *c, const struct redis_target *target, struct error *error)
+{
+	struct reply reply = {0};
+	int r = connection_head(c, &reply);
+	if (r < 0)
+		return error_set(error, r, "%.200s: %s", where(target),
+			r == -ETIMEDOUT ? "timed out; is this a Redis server?" : r == -ECONNRESET ? "the server has closed the connection"
+			: r == -EIO ? "what answers is no Redis server" : strerror(-r));
+	if (reply.kind == REPLY_STATUS)
+		return 0;
+	if (reply.kind != REPLY_ERROR)
+		return error_set(error, fail(c, -EIO), "%.200s: what answers is no Redis server", where(target));
+	r = reply_errno(&reply.text);
+	struct buf text = {0};
+	buf_escaped(&text, reply.text.p, reply.text.left, 200);
+	buf_put(&text, "", 1);
+	r = r == -ENOSYS || r == -EPROTOTYPE ? -EIO : r;
+	error_set(error, r, "%.200s: %s%s", where(target), text.failed ? "no memory" : text.p,
+		r == -EACCES ? "; give user and password in the URL or -o password_file=" : "");
+	buf_done(&text);
+	return r;
+}
+
+static void put_login(struct redis_connection *c, const struct redis_target *target)
+{
+	if (target->user)
+		connection_put_text(c, "AUTH", target->user, target->password ? target->password : "", NULL);
+	else if (target->password)
+		connection_put_text(c, "AUTH", target->password, NULL);
+}
+
+static int log_in(struct redis_connection *c, const struct redis_target *target, struct error *error)
+{
+	char db[24];
+	struct reply ignored;
+	bool has_login = target->user || target->password;
+	snprintf(db, sizeof db, "%lld", (long long)target->db);
+	put_login(c, target);
+	connection_put_text(c, "SELECT", db, NULL);
+	connection_put_text(c, "CLIENT", "SETNAME", "ckfs", NULL);
+	connection_put_text(c, "CLIENT", "NO-TOUCH", "ON", NULL);
+	connection_put_text(c, "PING", NULL);
+	int r = connection_send(c);
+	sodium_memzero(c->out.p, c->out.capacity);
+	/* What the server had to say before it closed can still be read. */
+	if (r < 0 && r != -ECONNRESET)
+		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
+	r = has_login ? read_answer(c, target, error) : 0;
+	if (r == 0)
+		r = read_answer(c, target, error);
+	/* Of these two none has to be known. */
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = connection_head(c, &ignored);
+	/* A server that is loading answers this with an error, and all else later too. */
+	return r < 0 ? r : read_answer(c, target, error);
+}
+
+int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error)
+{
+	struct redis_connection *c = malloc(sizeof *c);
+	if (!c)
+		return error_set(error, -ENOMEM, "no memory");
+	c->fd = -1;
+	c->timeout_ms = timeout_ms;
+	c->cancel = NULL;
+	c->broken = c->used = c->armed = false;
+	c->round = c->heads_owed = c->string_owed = 0;
+	c->out = (struct buf){0};
+	c->at = c->filled = 0;
+	int r = connect_to(target, timeout_ms, &c->fd, error);
+	if (r == 0)
+		r = log_in(c, target, error);
+	if (r < 0) {
+		connection_close(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void connection_close(struct redis_connection *connection)
+{
+	if (!connection)
+		return;
+	if (connection->fd >= 0)
+		close(connection->fd);
+	buf_done(&connection->out);
+	free(connection);
+}

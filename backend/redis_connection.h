@@ -1,0 +1,80 @@
+/*
+ * One connection to a Redis server: commands are put into it, sent, and their replies read in order. One thread at a time.
+ *
+ * What arrives is read into a small buffer; the bytes of a string go from the socket to where they belong, with no copy
+ * between. After an error of the transport, or a reply that makes no sense, it is `broken` and of no use any more.
+ */
+#ifndef CKFS_REDIS_CONNECTION_H
+#define CKFS_REDIS_CONNECTION_H
+
+#include "redis_reply.h"
+#include "redis_target.h"
+
+#include "ckfs/buf.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define CONNECTION_BUFFER (32u << 10)
+
+struct redis_connection {
+	int fd;
+	int timeout_ms;            /* the longest wait without progress; -1: for ever */
+	const atomic_bool *cancel; /* looked at while waiting; NULL: none */
+	bool broken;
+	bool used;                 /* it has served before: the server may have closed it since */
+	uint64_t round;            /* of the listener that it was set up with */
+	bool armed;                /* that listener hears when what is read here changes */
+	uint64_t heads_owed;       /* heads that are still to be read */
+	uint64_t string_owed;      /* bytes of the last string that are still to be read, its end included */
+	struct buf out;            /* commands that were not sent yet */
+	size_t at, filled;
+	uint8_t in[CONNECTION_BUFFER];
+};
+
+/*
+ * Connects and logs in: AUTH, SELECT, a name, NO-TOUCH where the server knows it.
+ * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EIO, -ENOMEM with the error set.
+ */
+int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error);
+void connection_close(struct redis_connection *connection);
+
+/* Whether all that was asked for was read, so that it can serve again. */
+bool connection_is_clean(const struct redis_connection *connection);
+
+/* Puts a command. What fails for want of memory is told by connection_send(). */
+void connection_put(struct redis_connection *connection, const struct bytes *words, size_t count);
+
+/* The same with words of text, NULL-terminated. */
+void connection_put_text(struct redis_connection *connection, ...) __attribute__((sentinel));
+
+/* Sends what was put. 0, -errno. */
+int connection_send(struct redis_connection *connection);
+
+/*
+ * The next head. 0; -ETIMEDOUT; -EINTR *cancel became true; -ECONNRESET the server has closed; -EIO garbled. Its text is there until the
+ * next read.
+ */
+int connection_head(struct redis_connection *connection, struct reply *ret);
+
+/* A head that must be of a kind: as above, and what reply_errno() says of an error. */
+int connection_integer(struct redis_connection *connection, int64_t *ret);
+int connection_status(struct redis_connection *connection);
+int connection_array(struct redis_connection *connection, int64_t *ret_count);
+
+/* The head of a string of at most `max` bytes, which the caller reads then. *ret: its length, -1: nil. */
+int connection_string(struct redis_connection *connection, int64_t max, int64_t *ret);
+
+/* The next n bytes, as they are. 0, errors of the transport. */
+int connection_read(struct redis_connection *connection, void *to, size_t n);
+
+/* The end of a string whose bytes were read. 0, -errno. */
+int connection_string_end(struct redis_connection *connection);
+
+/* A whole string of at most `max` bytes, in memory from malloc with a NUL behind it. *ret NULL: nil. */
+int connection_text(struct redis_connection *connection, int64_t max, char **ret, size_t *ret_length);
+
+/* Passes over the next n bytes. */
+int connection_skip(struct redis_connection *connection, uint64_t n);
+
+#endif

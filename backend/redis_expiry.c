@@ -1,0 +1,64 @@
+/*
+ * When a key expires. PTTL tells how long it is, by no clock but the server's own; PEXPIRETIME, where the server knows it,
+ * the exact time, which is the same at every look. The two clocks may differ: then what PTTL says counts.
+ */
+#include "redis.h"
+
+#include "ckfs/clock.h"
+
+#include <errno.h>
+
+/* Clocks that differ by less show the server's own time. */
+#define SKEW_MS 1000
+
+unsigned redis_put_expiry(struct redis_backend *b, struct redis_connection *c, const struct bytes *name)
+{
+	connection_put(c, (const struct bytes[]){bytes_of("PTTL", 4), *name}, 2);
+	if (atomic_load(&b->lacks_expiretime))
+		return 1;
+	connection_put(c, (const struct bytes[]){bytes_of("PEXPIRETIME", 11), *name}, 2);
+	return 2;
+}
+
+static int64_t realtime_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* What the server's number of milliseconds that are left means. 0, -ENOENT. */
+static int expiry_of(int64_t left, int64_t at, int64_t asked_ms, struct expiry *ret)
+{
+	if (left == -1) {
+		*ret = (struct expiry){.expires = 0, .deadline = INT64_MAX};
+		return 0;
+	}
+	if (left <= 0)
+		return -ENOENT;
+	int64_t now = realtime_ms();
+	/* Times beyond what a clock can tell are never. */
+	if (left > INT64_MAX / 4) {
+		*ret = (struct expiry){.expires = 0, .deadline = INT64_MAX};
+		return 0;
+	}
+	int64_t expires = now + left;
+	if (at > expires - SKEW_MS && at < expires + SKEW_MS)
+		expires = at;
+	*ret = (struct expiry){.expires = expires / 1000, .deadline = asked_ms + left};
+	return 0;
+}
+
+int redis_read_expiry(struct redis_backend *b, struct redis_connection *c, unsigned count, int64_t asked_ms, struct expiry *ret)
+{
+	int64_t left = 0, at = -1;
+	int r = connection_integer(c, &left);
+	if (count == 2 && !c->broken) {
+		int second = connection_integer(c, &at);
+		if (second == -ENOSYS)
+			atomic_store(&b->lacks_expiretime, true);
+		if (c->broken)
+			r = second;
+	}
+	return r < 0 ? r : expiry_of(left, at, asked_ms, ret);
+}

@@ -1,0 +1,47 @@
+/* What a key is called on the server, and what tells two versions of its value apart. */
+#include "redis.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+char *redis_name_new(const struct redis_backend *b, const struct key *key, size_t *ret_length)
+{
+	size_t n = b->backend.prefix_length;
+	char *name = malloc(n + key->length + 1);
+	if (!name)
+		return NULL;
+	memcpy(name, b->backend.prefix, n);
+	memcpy(name + n, key->text, key->length);
+	*ret_length = n + key->length;
+	return name;
+}
+
+XXH128_hash_t redis_hash(const struct redis_backend *b, const void *bytes, size_t n)
+{
+	return XXH3_128bits_withSeed(bytes, n, b->seed);
+}
+
+struct identity {
+	struct key_hash key;
+	XXH128_hash_t hash;
+	uint64_t size, change;
+};
+
+static void version_of(const struct redis_backend *b, const struct identity *identity, struct version *ret)
+{
+	XXH128_canonical_t canonical;
+	XXH128_canonicalFromHash(&canonical, redis_hash(b, identity, sizeof *identity));
+	memcpy(ret->id, canonical.digest, sizeof ret->id);
+}
+
+void redis_version_of_content(const struct redis_backend *b, const struct key_hash *key, XXH128_hash_t content, struct version *ret)
+{
+	/* No value is as large: it is not mixed up with the other kind. */
+	version_of(b, &(struct identity){.key = *key, .hash = content, .size = UINT64_MAX}, ret);
+}
+
+void redis_version_of_head(const struct redis_backend *b, const struct key_hash *key, uint64_t size, XXH128_hash_t head, uint64_t change,
+	struct version *ret)
+{
+	version_of(b, &(struct identity){.key = *key, .hash = head, .size = size, .change = change}, ret);
+}

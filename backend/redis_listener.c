@@ -1,0 +1,286 @@
+#include "redis_listener.h"
+
+#include "ckfs/clock.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <xxhash.h>
+
+#define CHANNEL "__redis__:invalidate"
+
+/* Between tries, in milliseconds: after a failure, doubled each time, and after a refusal. */
+#define RETRY_MIN_MS 50
+#define RETRY_MAX_MS 1000
+#define REFUSED_MS 30000
+
+/* No server takes a longer key. */
+#define KEY_BYTES_MAX (INT64_C(512) << 20)
+
+/* The words that name a message are no longer. */
+#define WORD_MAX 64
+
+uint64_t listener_hash(const struct listener *listener, const void *key, size_t n)
+{
+	return XXH3_64bits_withSeed(key, n, listener->seed);
+}
+
+void listener_init(struct listener *listener, const struct redis_target *target, int timeout_ms, uint64_t seed, struct changes *changes)
+{
+	*listener = (struct listener){.target = target, .timeout_ms = timeout_ms, .seed = seed, .changes = changes, .fd = -1};
+	pthread_condattr_t attr;
+	pthread_mutex_init(&listener->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&listener->moved, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static struct timespec from_ms(int64_t ms)
+{
+	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+}
+
+/* Waits for a move, at most until `end` (monotonic ms). False: it is past. listener->lock is held. */
+static bool wait_until(struct listener *l, int64_t end)
+{
+	const struct timespec at = from_ms(end);
+	return pthread_cond_timedwait(&l->moved, &l->lock, &at) != ETIMEDOUT;
+}
+
+/* --- what the thread does --- */
+
+/* Hears of one key. */
+static int read_key(struct listener *l, struct redis_connection *c)
+{
+	char *key = NULL;
+	size_t n;
+	int r = connection_text(c, KEY_BYTES_MAX, &key, &n);
+	if (r == 0 && key)
+		changes_note(l->changes, listener_hash(l, key, n));
+	free(key);
+	return r;
+}
+
+/* The keys that changed, or nothing: all of them. */
+static int read_keys(struct listener *l, struct redis_connection *c)
+{
+	struct reply reply = {0};
+	int r = connection_head(c, &reply);
+	if (r == 0 && reply.kind == REPLY_NIL)
+		changes_note_all(l->changes);
+	else if (r == 0 && reply.kind != REPLY_ARRAY)
+		r = -EIO;
+	for (int64_t i = 0; r == 0 && reply.kind == REPLY_ARRAY && i < reply.number; i++)
+		r = read_key(l, c);
+	return r;
+}
+
+/* listener->lock is held. */
+static void send_ping(struct listener *l)
+{
+	static const char ping[] = "*1\r\n$4\r\nPING\r\n";
+	ssize_t n = send(l->fd, ping, sizeof ping - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	/* A socket that takes no 14 bytes serves nobody any more: the thread will see its end. */
+	if (n != (ssize_t)sizeof ping - 1)
+		shutdown(l->fd, SHUT_RDWR);
+	l->sent++;
+}
+
+static void answer_fence(struct listener *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->answered++;
+	if (l->wanted > l->sent)
+		send_ping(l);
+	pthread_cond_broadcast(&l->moved);
+	pthread_mutex_unlock(&l->lock);
+}
+
+static int skip_string(struct redis_connection *c)
+{
+	struct reply reply = {0};
+	int r = connection_head(c, &reply);
+	if (r < 0 || reply.kind != REPLY_STRING)
+		return r;
+	r = connection_skip(c, (uint64_t)reply.number);
+	return r < 0 ? r : connection_string_end(c);
+}
+
+/* One message: what it is, the channel (of a PING: its argument), and its content. */
+static int read_message(struct listener *l, struct redis_connection *c)
+{
+	char *word = NULL;
+	size_t n;
+	int64_t count;
+	int r = connection_array(c, &count);
+	if (r == 0 && (count < 2 || count > 4))
+		r = -EIO;
+	if (r == 0)
+		r = connection_text(c, WORD_MAX, &word, &n);
+	if (r == 0 && !word)
+		r = -EIO;
+	if (r == 0)
+		r = skip_string(c);
+	if (r == 0 && strcmp(word, "pong") == 0)
+		answer_fence(l);
+	else if (r == 0 && strcmp(word, "message") == 0 && count == 3)
+		r = read_keys(l, c);
+	else
+		for (int64_t i = 2; r == 0 && i < count; i++)
+			r = skip_string(c);
+	free(word);
+	return r;
+}
+
+/* A connection that is subscribed. */
+static int subscribe(struct listener *l, struct redis_connection **ret, int64_t *ret_client)
+{
+	struct redis_connection *c;
+	struct error ignored;
+	int64_t client = 0, count;
+	int r = connection_open(l->target, l->timeout_ms, &c, &ignored);
+	if (r < 0)
+		return r;
+	connection_put_text(c, "CLIENT", "ID", NULL);
+	connection_put_text(c, "SUBSCRIBE", CHANNEL, NULL);
+	r = connection_send(c);
+	if (r == 0)
+		r = connection_integer(c, &client);
+	if (r == 0)
+		r = connection_array(c, &count);
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = skip_string(c);
+	if (r == 0)
+		r = connection_integer(c, &count);
+	if (r < 0) {
+		connection_close(c);
+		return r;
+	}
+	/* From here on it waits for news as long as none comes. A server that went away silently is told by a fence. */
+	c->timeout_ms = -1;
+	*ret = c;
+	*ret_client = client;
+	return 0;
+}
+
+/* One round, from its beginning to its end. */
+static void serve_round(struct listener *l, struct redis_connection *c, int64_t client)
+{
+	pthread_mutex_lock(&l->lock);
+	bool stopping = l->stopping;
+	l->round = stopping ? 0 : ++l->last_round;
+	l->client = client;
+	l->fd = c->fd;
+	l->wanted = l->sent = l->answered = 0;
+	l->tried = true;
+	pthread_cond_broadcast(&l->moved);
+	pthread_mutex_unlock(&l->lock);
+
+	while (!stopping && read_message(l, c) == 0)
+		;
+
+	pthread_mutex_lock(&l->lock);
+	l->round = 0;
+	l->fd = -1;
+	pthread_cond_broadcast(&l->moved);
+	pthread_mutex_unlock(&l->lock);
+	/* Before the next round begins. */
+	changes_note_all(l->changes);
+}
+
+static void *run(void *arg)
+{
+	struct listener *l = arg;
+	int64_t pause = 0;
+	bool stopping = false;
+	while (!stopping) {
+		struct redis_connection *c;
+		int64_t client;
+		int r = subscribe(l, &c, &client);
+		if (r == 0) {
+			serve_round(l, c, client);
+			connection_close(c);
+			pause = 0;
+		} else if (r == -EACCES || r == -ENOSYS) {
+			pause = REFUSED_MS;
+		} else {
+			pause = pause * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : pause ? pause * 2 : RETRY_MIN_MS;
+		}
+		pthread_mutex_lock(&l->lock);
+		l->tried = true;
+		pthread_cond_broadcast(&l->moved);
+		int64_t end = clock_ms() + pause;
+		while (!l->stopping && clock_ms() < end)
+			wait_until(l, end);
+		stopping = l->stopping;
+		pthread_mutex_unlock(&l->lock);
+	}
+	return NULL;
+}
+
+/* --- what others ask --- */
+
+/* Signals are for others. listener->lock is held. */
+static void start(struct listener *l)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	l->started = pthread_create(&l->thread, NULL, run, l) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+uint64_t listener_round(struct listener *listener, int64_t *ret_client)
+{
+	pthread_mutex_lock(&listener->lock);
+	if (!listener->started) {
+		int64_t end = clock_ms() + listener->timeout_ms;
+		start(listener);
+		while (listener->started && !listener->tried && wait_until(listener, end))
+			;
+	}
+	uint64_t round = listener->round;
+	*ret_client = listener->client;
+	pthread_mutex_unlock(&listener->lock);
+	return round;
+}
+
+int listener_fence(struct listener *listener, uint64_t round)
+{
+	struct listener *l = listener;
+	int64_t end = clock_ms() + l->timeout_ms;
+	int r = 0;
+	pthread_mutex_lock(&l->lock);
+	/* One that is under way may have been answered before what the caller has in mind. */
+	uint64_t ticket = l->sent + 1;
+	if (l->round == round && l->wanted < ticket)
+		l->wanted = ticket;
+	if (l->round == round && l->sent == l->answered)
+		send_ping(l);
+	while (r == 0 && l->round == round && l->answered < ticket)
+		if (!wait_until(l, end) && l->answered < ticket)
+			r = -ETIMEDOUT;
+	if (l->round != round)
+		r = -ESTALE;
+	else if (r < 0)
+		shutdown(l->fd, SHUT_RDWR);
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+void listener_done(struct listener *listener)
+{
+	pthread_mutex_lock(&listener->lock);
+	listener->stopping = true;
+	if (listener->fd >= 0)
+		shutdown(listener->fd, SHUT_RDWR);
+	pthread_cond_broadcast(&listener->moved);
+	pthread_mutex_unlock(&listener->lock);
+	if (listener->started)
+		pthread_join(listener->thread, NULL);
+	pthread_cond_destroy(&listener->moved);
+	pthread_mutex_destroy(&listener->lock);
+}

@@ -1,0 +1,52 @@
+/*
+ * The connection that is told what changes: each connection that reads has the server announce on this one what becomes
+ * of the keys it has read (client-side caching, CLIENT TRACKING … REDIRECT). One thread of its own reads it.
+ *
+ * Each connection is a round. When it breaks, what was known counts no more, and the next round begins with a new
+ * connection. A server that refuses (too old, no right to subscribe) has no rounds; it is asked again from time to time.
+ */
+#ifndef CKFS_REDIS_LISTENER_H
+#define CKFS_REDIS_LISTENER_H
+
+#include "redis_changes.h"
+#include "redis_connection.h"
+
+#include <pthread.h>
+
+struct listener {
+	const struct redis_target *target; /* borrowed */
+	int timeout_ms;
+	uint64_t seed;           /* of the hashes of keys */
+	struct changes *changes; /* borrowed */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t moved;
+	/* protected by lock */
+	bool started, tried, stopping;
+	uint64_t round, last_round; /* 0: there is none just now */
+	int64_t client;             /* of this round: the server's number of the connection */
+	int fd;                     /* of the connection; -1: none */
+	uint64_t wanted, sent, answered; /* fences of this round */
+};
+
+void listener_init(struct listener *listener, const struct redis_target *target, int timeout_ms, uint64_t seed, struct changes *changes);
+
+/* Ends the thread. */
+void listener_done(struct listener *listener);
+
+/*
+ * The round that is on, and the number to redirect to; 0: there is none. The first call starts the thread, and waits for
+ * its first try.
+ */
+uint64_t listener_round(struct listener *listener, int64_t *ret_client);
+
+/*
+ * Waits until all is known that the server had announced before the call: one round trip, shared by all who come before it
+ * begins. 0; -ESTALE that round is over; -ETIMEDOUT.
+ */
+int listener_fence(struct listener *listener, uint64_t round);
+
+/* What announcements name a key by. */
+uint64_t listener_hash(const struct listener *listener, const void *key, size_t n);
+
+#endif

@@ -1,0 +1,168 @@
+#include "redis_pool.h"
+
+#include "ckfs/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define PAUSE_MIN_MS 20
+#define PAUSE_MAX_MS 1000
+
+void pool_init(struct redis_pool *pool, const struct redis_target *target, int timeout_ms, struct listener *listener)
+{
+	pthread_condattr_t attr;
+	*pool = (struct redis_pool){.target = target, .timeout_ms = timeout_ms, .listener = listener};
+	pthread_mutex_init(&pool->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->returned, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+/* Closes what is idle. pool->lock is held. */
+static void drop_idle(struct redis_pool *pool)
+{
+	pool->open_count -= pool->idle_count;
+	while (pool->idle_count > 0)
+		connection_close(pool->idle[--pool->idle_count]);
+}
+
+void pool_done(struct redis_pool *pool)
+{
+	drop_idle(pool);
+	pthread_cond_destroy(&pool->returned);
+	pthread_mutex_destroy(&pool->lock);
+}
+
+/* Has the listener hear of what this connection reads. 0, -errno: the connection is broken. */
+static int arm(struct redis_connection *c, uint64_t round, int64_t client)
+{
+	char number[24];
+	c->round = round;
+	if (round == 0)
+		return 0;
+	snprintf(number, sizeof number, "%lld", (long long)client);
+	connection_put_text(c, "CLIENT", "TRACKING", "ON", "REDIRECT", number, NULL);
+	int r = connection_send(c);
+	if (r == 0)
+		r = connection_status(c);
+	c->armed = r == 0;
+	/* A server that refuses is asked each time instead. */
+	return c->broken ? r : 0;
+}
+
+/* A new one. Its place in open_count was taken. */
+static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, struct redis_connection **ret)
+{
+	struct error ignored;
+	struct redis_connection *c = NULL;
+	int r = connection_open(pool->target, pool->timeout_ms, &c, &ignored);
+	if (r == 0)
+		r = arm(c, round, client);
+	pthread_mutex_lock(&pool->lock);
+	if (r < 0) {
+		pool->open_count--;
+		pool->pause = pool->pause == 0 ? PAUSE_MIN_MS : pool->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pool->pause * 2;
+		pool->retry_at = clock_ms() + pool->pause;
+		pool->failure = r;
+		pthread_cond_signal(&pool->returned);
+	} else {
+		pool->pause = 0;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	if (r == 0)
+		*ret = c;
+	else
+		connection_close(c);
+	return r == -ECONNRESET ? -EIO : r;
+}
+
+/* Takes an idle one (*ret), or a place for a new one (*ret NULL), as soon as there is either. 0, -errno. */
+static int take(struct redis_pool *pool, uint64_t round, struct redis_connection **ret)
+{
+	const int64_t end = clock_ms() + pool->timeout_ms;
+	const struct timespec at = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
+	for (;;) {
+		while (pool->idle_count > 0) {
+			struct redis_connection *c = pool->idle[--pool->idle_count];
+			if (c->round == round) {
+				*ret = c;
+				return 0;
+			}
+			/* Nobody hears any more of what it has read. */
+			connection_close(c);
+			pool->open_count--;
+		}
+		if (pool->open_count < POOL_MAX) {
+			if (pool->pause && clock_ms() < pool->retry_at)
+				return pool->failure;
+			/* While none is open, a server can be restarted unseen. */
+			pool->interruptions += pool->open_count == 0;
+			pool->open_count++;
+			*ret = NULL;
+			return 0;
+		}
+		if (pthread_cond_timedwait(&pool->returned, &pool->lock, &at) == ETIMEDOUT)
+			return -ETIMEDOUT;
+	}
+}
+
+static int borrow(struct redis_pool *pool, struct redis_connection **ret)
+{
+	int64_t client;
+	uint64_t round = listener_round(pool->listener, &client);
+	struct redis_connection *c = NULL;
+	pthread_mutex_lock(&pool->lock);
+	int r = take(pool, round, &c);
+	pthread_mutex_unlock(&pool->lock);
+	if (r == 0 && !c)
+		r = open_new(pool, round, client, &c);
+	if (r == 0)
+		*ret = c;
+	return r;
+}
+
+static void give_back(struct redis_pool *pool, struct redis_connection *c, bool is_dead)
+{
+	bool clean = connection_is_clean(c);
+	c->cancel = NULL;
+	c->used = true;
+	pthread_mutex_lock(&pool->lock);
+	if (clean)
+		pool->idle[pool->idle_count++] = c;
+	else
+		pool->open_count--;
+	/* Where one is dead, those that sleep most likely are. */
+	if (is_dead) {
+		drop_idle(pool);
+		pool->interruptions++;
+	}
+	pthread_cond_signal(&pool->returned);
+	pthread_mutex_unlock(&pool->lock);
+	if (!clean)
+		connection_close(c);
+}
+
+int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel)
+{
+	for (bool again = false;; again = true) {
+		struct redis_connection *c = NULL;
+		int r = borrow(pool, &c);
+		if (r < 0)
+			return r;
+		c->cancel = cancel;
+		r = ask(c, arg);
+		bool is_dead = r == -ECONNRESET, is_old = c->used;
+		give_back(pool, c, is_dead);
+		if (!is_dead || !is_old || again)
+			return is_dead ? -EIO : r;
+	}
+}
+
+unsigned pool_interruptions(struct redis_pool *pool)
+{
+	pthread_mutex_lock(&pool->lock);
+	unsigned n = pool->interruptions;
+	pthread_mutex_unlock(&pool->lock);
+	return n;
+}

@@ -1,0 +1,42 @@
+/*
+ * Connections, lent to one request at a time. They are opened as they are needed, up to a few, and kept. One that turns
+ * out to be dead is replaced, and after a failure nobody tries again for a moment.
+ */
+#ifndef CKFS_REDIS_POOL_H
+#define CKFS_REDIS_POOL_H
+
+#include "redis_listener.h"
+
+#define POOL_MAX 8
+
+struct redis_pool {
+	const struct redis_target *target; /* borrowed */
+	int timeout_ms;
+	struct listener *listener; /* borrowed */
+	pthread_mutex_t lock;
+	pthread_cond_t returned;
+	/* protected by lock */
+	struct redis_connection *idle[POOL_MAX];
+	unsigned idle_count, open_count; /* open: lent ones too */
+	int64_t retry_at; /* monotonic ms: before that nobody connects */
+	int pause;        /* ms */
+	int failure;      /* why the last try failed */
+	unsigned interruptions; /* how often it cannot be told whether the server is still the same process */
+};
+
+void pool_init(struct redis_pool *pool, const struct redis_target *target, int timeout_ms, struct listener *listener);
+
+/* Closes all. */
+void pool_done(struct redis_pool *pool);
+
+/*
+ * Lends a connection to `ask`, which puts commands and reads all of their replies; what it leaves unread costs the
+ * connection. It is called again when a connection that had served before was dead. 0, what ask() says, or why there is
+ * none: -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EIO, -ENOMEM.
+ */
+int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel);
+
+/* While this stays the same, the server is the same process: what it has said of its own insides (a SCAN cursor) holds. */
+unsigned pool_interruptions(struct redis_pool *pool);
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * What a Redis server answers (RESP2), one head at a time.
+ *
+ *   +text CR LF                     a status
+ *   -WORD text CR LF                an error
+ *   :number CR LF                   an integer
+ *   $length CR LF bytes CR LF       a string; the head is all before its bytes
+ *   *count CR LF reply…             an array; the head is all before its elements
+ *   $-1 CR LF, *-1 CR LF            nothing
+ *
+ * Whatever else comes is a garbled reply.
+ */
+#ifndef CKFS_REDIS_REPLY_H
+#define CKFS_REDIS_REPLY_H
+
+#include "ckfs/bytes.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A head is no longer than this, its CR LF included. */
+#define REPLY_HEAD_MAX 4096
+
+/* No string is longer, whatever the server was configured to take. */
+#define REPLY_STRING_MAX (INT64_C(1) << 40)
+
+/* No array has more elements. */
+#define REPLY_ARRAY_MAX (INT64_C(1) << 32)
+
+enum reply_kind { REPLY_STATUS, REPLY_ERROR, REPLY_INTEGER, REPLY_STRING, REPLY_ARRAY, REPLY_NIL };
+
+struct reply {
+	enum reply_kind kind;
+	int64_t number;    /* the integer; bytes of the string; elements of the array; else 0 */
+	struct bytes text; /* of a status or an error, without its first character; borrowed */
+};
+
+/* Reads the head that n bytes begin with. The bytes it takes (> 0); 0: there must be more of it; -EIO garbled. */
+int reply_read(const void *bytes, size_t n, struct reply *ret);
+
+/*
+ * What an error means: -EACCES; -EAGAIN the server cannot answer now; -EPROTOTYPE the key is of another type;
+ * -ENOSYS no such command, or not with these words; else -EIO. Never -ENOENT.
+ */
+int reply_errno(const struct bytes *text);
+
+#endif

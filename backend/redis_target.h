@@ -1,0 +1,41 @@
+/*
+ * Which Redis server, and who asks: what a URL says, read as redis-py reads it.
+ *
+ *   redis://[user[:password]@]host[:port][/db][?db=N]
+ *   unix://[user[:password]@]/path.sock[?db=N]
+ *
+ * User, password, host and path are percent-decoded. In the query, `db` wins over the path; `username` and `password` count
+ * where there is none before the "@". Other members of a query are settings of redis-py, and are skipped.
+ */
+#ifndef CKFS_REDIS_TARGET_H
+#define CKFS_REDIS_TARGET_H
+
+#include "ckfs/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REDIS_PORT 6379
+
+struct redis_target {
+	char *host; /* NULL: path */
+	int port;
+	char *path; /* of a unix socket; NULL: host */
+	char *user; /* NULL: none */
+	char *password; /* NULL: none */
+	int64_t db;
+};
+
+/*
+ * Reads what follows the "://" of a URL. *ret_shown: the same without a password, owned by the caller.
+ * 0; -EINVAL, -ENOMEM with the error set, which never holds a password.
+ */
+int redis_target_read(const char *rest, bool is_unix, struct redis_target *ret, char **ret_shown, struct error *error);
+
+/* Takes the password from a file instead: its first line. 0; -errno with the error set. */
+int redis_target_read_password(struct redis_target *target, const char *path, struct error *error);
+
+/* Wipes and frees. */
+void redis_target_done(struct redis_target *target);
+
+#endif
