@@ -223,6 +223,8 @@ static void name_version(const struct look *look, const struct key *key, const s
 		ret->content = redis_hash(b, look->size ? slice_memory(&look->value) : NULL, (size_t)look->size);
 	}
 	bool unchanged = known && known->content_known && look->whole && known->size == look->size && same(known->content, ret->content);
+	/* No change since that one was named: it is still the same, by whatever it was named. */
+	unchanged = unchanged || (settled && known && known->change == look->change);
 	if (unchanged || (known && !settled && look->size > REDIS_LISTED_HEAD && is_only_listed(known, look)))
 		ret->version = known->version;
 	else if (settled)
@@ -239,7 +241,6 @@ static int remember(const struct look *look, const struct key *key, const struct
 		.size = look->size,
 		.expires = look->expiry.expires,
 		.deadline = look->expiry.deadline,
-		.hot_until = known ? known->hot_until : 0,
 		.whole = look->whole,
 	};
 	name_version(look, key, known, settled, &record);

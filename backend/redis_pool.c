@@ -59,6 +59,8 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 	int r = connection_open(pool->target, pool->timeout_ms, &c, &ignored);
 	if (r == 0)
 		r = arm(c, round, client);
+	if (r == -ECONNRESET)
+		r = -EIO;
 	pthread_mutex_lock(&pool->lock);
 	if (r < 0) {
 		pool->open_count--;
@@ -74,7 +76,7 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 		*ret = c;
 	else
 		connection_close(c);
-	return r == -ECONNRESET ? -EIO : r;
+	return r;
 }
 
 /* Takes an idle one (*ret), or a place for a new one (*ret NULL), as soon as there is either. 0, -errno. */

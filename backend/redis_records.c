@@ -110,8 +110,11 @@ void records_put(struct records *records, const struct key_hash *hash, const str
 	pthread_mutex_lock(&records->lock);
 	struct record_node *n = find_or_add(records, hash);
 	if (n) {
+		/* What another thread has found out of its heat stays. */
+		int64_t hot_until = n->record.hot_until;
 		drop_value(records, n);
 		n->record = *record;
+		n->record.hot_until = hot_until;
 		slice_copy(&record->value, &n->record.value);
 		records->bytes += record->value.length;
 		shrink(records);

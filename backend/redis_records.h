@@ -57,7 +57,7 @@ void records_done(struct records *records);
 /* A copy, with a reference to its value; record_done() drops that. False: there is none. */
 bool records_get(struct records *records, const struct key_hash *hash, struct record *ret);
 
-/* Takes a reference of its own to the value. Without memory nothing is remembered. */
+/* All but its heat. Takes a reference of its own to the value. Without memory nothing is remembered. */
 void records_put(struct records *records, const struct key_hash *hash, const struct record *record);
 
 void records_drop(struct records *records, const struct key_hash *hash);

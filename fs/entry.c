@@ -175,6 +175,14 @@ static int entry_new(struct entries *entries, struct key *key, struct stored *st
 	return 0;
 }
 
+/* An entry that others hold was found by its head, and now its value whole: they need not fetch it. */
+static void complete(struct entry *entry, const struct stored *stored)
+{
+	struct storage *storage = entry->stored.value.storage;
+	if (!storage_is_whole(storage) && storage_is_whole(stored->value.storage))
+		(void)storage_complete(storage, &stored->value);
+}
+
 /* Shares a new entry, or takes the one that another thread shared first. */
 static struct entry *share(struct entries *entries, struct entry *mine)
 {
@@ -187,6 +195,7 @@ static struct entry *share(struct entries *entries, struct entry *mine)
 	pthread_mutex_unlock(&entries->lock);
 	if (!theirs)
 		return mine;
+	complete(theirs, &mine->stored);
 	entry_free(mine);
 	return theirs;
 }
@@ -228,6 +237,7 @@ int entries_find(struct entries *entries, const struct key *key, struct entry **
 	struct entry *entry = find_held(entries, &own.hash, key_is_interop(&own), own.text != NULL, &stored.version);
 	pthread_mutex_unlock(&entries->lock);
 	if (entry) {
+		complete(entry, &stored);
 		key_done(&own);
 		stored_done(&stored);
 	} else {

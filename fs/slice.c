@@ -75,7 +75,11 @@ int storage_complete(struct storage *storage, const struct slice *whole)
 	if (!own)
 		return -ENOMEM;
 	slice_copy(whole, own);
-	atomic_store_explicit(&storage->whole, own, memory_order_release);
+	struct slice *none = NULL;
+	if (!atomic_compare_exchange_strong(&storage->whole, &none, own)) {
+		slice_done(own);
+		free(own);
+	}
 	return 0;
 }
 

@@ -43,7 +43,7 @@ int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage
  */
 int storage_new_partial(const void *first, size_t n, struct storage **ret);
 
-/* Completes it with the same bytes, whole. Takes a reference of its own. Once; others may be reading meanwhile. 0, -ENOMEM. */
+/* Completes it with the same bytes, whole. Takes a reference of its own; the first one counts. Others may be reading meanwhile. 0, -ENOMEM. */
 int storage_complete(struct storage *storage, const struct slice *whole);
 
 /* Whether all of it can be read. */

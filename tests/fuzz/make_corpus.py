@@ -499,6 +499,48 @@ def structures() -> None:
         write("fuzz_msgpack_walk", name, bytes(content))
 
 
+def redis_servers() -> None:
+    replies = {
+        "status": b"+OK\r\n",
+        "error": b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
+        "loading": b"-LOADING Redis is loading the dataset in memory\r\n",
+        "no-right": b"-NOPERM this user has no permissions\r\n",
+        "integer": b":1234\r\n",
+        "negative": b":-2\r\n",
+        "largest": b":9223372036854775807\r\n",
+        "too-large": b":9223372036854775808\r\n",
+        "string": b"$5\r\nhello\r\n",
+        "nothing": b"$-1\r\n",
+        "no-array": b"*-1\r\n",
+        "array": b"*2\r\n$1\r\n0\r\n*0\r\n",
+        "huge-string": b"$99999999999999\r\n",
+        "bare-lf": b"+OK\n\r\n",
+        "long": b"+" + b"x" * 4096 + b"\r\n",
+        "resp3": b"_\r\n",
+        "http": b"HTTP/1.1 400 Bad Request\r\n",
+    }
+    for name, reply in replies.items():
+        write("fuzz_redis_reply", name, reply)
+    urls = {
+        "host": b"localhost",
+        "all": b"us%3Aer:p%40ss@example.org:6380/3?db=4&socket_timeout=5#x",
+        "ipv6": b"[::1]:6379/1",
+        "ipv6-open": b"[::1",
+        "no-port": b"h:/",
+        "bad-port": b"h:70000",
+        "password-only": b":secret@h",
+        "many-ats": b"a@b:c@d@h/0",
+        "query-login": b"h?username=u&password=a+b%20c&db=1",
+        "bad-db": b"h?db=one",
+        "nul": b"%00",
+        "empty": b"",
+    }
+    for name, url in urls.items():
+        write("fuzz_redis_target", name, b"\0" + url)
+    for name, url in {"path": b"/run/redis.sock?db=2", "login": b"u:p@/a%20b", "none": b"?db=1"}.items():
+        write("fuzz_redis_target", f"socket-{name}", b"\1" + url)
+
+
 if __name__ == "__main__":
     envelopes()
     structures()
@@ -511,4 +553,5 @@ if __name__ == "__main__":
     arrays()
     prefixed()
     keyrings()
+    redis_servers()
     seals()

@@ -1,0 +1,46 @@
+/*
+ * A server's URL without its password names the same server, and logs nobody in.
+ *
+ * Input: one byte that chooses the scheme, then what follows the "://".
+ */
+#include "../../backend/redis_target.h"
+#include "fuzz.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct redis_target target = {0}, again = {0};
+	struct error error = {.text = ""};
+	char *shown = NULL, *shown_again = NULL;
+	if (size == 0)
+		return 0;
+	bool is_unix = data[0] & 1;
+	char *rest = strndup((const char *)data + 1, size - 1);
+	CHECK(rest);
+	int r = redis_target_read(rest, is_unix, &target, &shown, &error);
+	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !target.host && !target.path));
+	if (r == 0) {
+		CHECK((target.path != NULL) == is_unix && (target.host != NULL) == !is_unix);
+		CHECK(is_unix || (target.port > 0 && target.port <= 65535));
+		const char *scheme = is_unix ? "unix://" : "redis://";
+		CHECK(strncmp(shown, scheme, strlen(scheme)) == 0);
+		CHECK(redis_target_read(shown + strlen(scheme), is_unix, &again, &shown_again, &error) == 0);
+		CHECK(!again.password && strcmp(shown, shown_again) == 0);
+		CHECK(same_text(target.host, again.host) && same_text(target.path, again.path));
+		CHECK(target.port == again.port && target.db == again.db);
+		CHECK(strstr(rest, "username=") || same_text(target.user, again.user));
+	}
+	redis_target_done(&target);
+	redis_target_done(&again);
+	free(shown);
+	free(shown_again);
+	free(rest);
+	return 0;
+}

@@ -1,0 +1,200 @@
+"""Private Redis servers, a proxy in front of them, and servers that misbehave on purpose."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+import pytest
+import redis
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    """One redis-server, on a unix socket and a port of its own, which forgets all when it ends."""
+
+    def __init__(self, directory: pathlib.Path, *options: str):
+        self.directory, self.options = directory, options
+        self.socket = directory / "s"
+        self.port = free_port()
+        self.process: subprocess.Popen | None = None
+        self.start()
+
+    def start(self, wait: bool = True) -> None:
+        args = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
+        args += ["--dir", str(self.directory), "--save", "", "--appendonly", "no", *self.options]
+        with open(self.directory / "server.log", "ab") as log:
+            self.process = subprocess.Popen(args, stdout=log, stderr=log)
+        deadline = time.monotonic() + 20
+        while wait:
+            try:
+                redis.Redis(unix_socket_path=str(self.socket)).ping()
+                return
+            except redis.AuthenticationError:
+                return
+            except redis.RedisError:
+                assert time.monotonic() < deadline, (self.directory / "server.log").read_text()
+                time.sleep(0.01)
+
+    def kill(self) -> None:
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def tcp(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self, **options) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(self.socket), **options)
+
+    def calls(self) -> dict[str, int]:
+        """How often each command was called."""
+        stats = self.client().info("commandstats")
+        return {name.removeprefix("cmdstat_"): line["calls"] for name, line in stats.items()}
+
+
+@contextlib.contextmanager
+def running(*options: str):
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-redis-"))
+    server = Server(directory, *options)
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def server():
+    with running() as s:
+        yield s
+
+
+@pytest.fixture
+def db(server) -> redis.Redis:
+    return server.client()
+
+
+class Listening:
+    """Accepts connections on a port of its own, and has each served by a thread."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.connections: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self.listener.accept()[0]
+                self.connections.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            self.serve(client)
+        with contextlib.suppress(OSError):
+            client.close()
+
+    def serve(self, client: socket.socket) -> None:
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """Ends all connections there are."""
+        for client in self.connections:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        # shutdown() ends an accept() that waits; close() alone does not.
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.cut()
+
+
+class Scripted(Listening):
+    """A server that answers each command by a table: word -> bytes, or a function of its words."""
+
+    def __init__(self, answers: dict):
+        self.answers = answers
+        super().__init__()
+
+    def serve(self, client: socket.socket) -> None:
+        stream = client.makefile("rb")
+        while head := stream.readline():
+            words = []
+            for _ in range(int(head[1:])):
+                words.append(stream.read(int(stream.readline()[1:])))
+                stream.readline()
+            answer = self.answers.get(words[0].upper().decode(), b"+OK\r\n")
+            answer = answer(words) if callable(answer) else answer
+            if answer is None:
+                return
+            client.sendall(answer)
+
+
+class Proxy(Listening):
+    """Between ckfs and a server. `replies` may be set to change what comes back: bytes -> list of pieces; None: all at once."""
+
+    def __init__(self, server: Server):
+        self.server = server
+        self.replies = None
+        super().__init__()
+
+    def serve(self, client: socket.socket) -> None:
+        with socket.socket(socket.AF_UNIX) as upstream:
+            upstream.connect(str(self.server.socket))
+            threading.Thread(target=self._requests, args=(client, upstream), daemon=True).start()
+            while data := upstream.recv(1 << 16):
+                for piece in [data] if self.replies is None else self.replies(data):
+                    if piece is None:
+                        client.shutdown(socket.SHUT_RDWR)
+                        return
+                    client.sendall(piece)
+
+    def _requests(self, client: socket.socket, upstream: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                upstream.sendall(data)
+            upstream.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def proxy(server):
+    p = Proxy(server)
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def scripted():
+    """scripted({word: answer}) -> a server that answers so."""
+    made = []
+
+    def make(answers: dict) -> Scripted:
+        made.append(Scripted(answers))
+        return made[-1]
+
+    yield make
+    for s in made:
+        s.close()

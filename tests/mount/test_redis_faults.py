@@ -1,0 +1,219 @@
+"""§6 on a Redis server: trouble with the server is an errno, in bounded time, and passes."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from helpers import failure, read
+from redis_server import Proxy, db, proxy, running, scripted, server  # noqa: F401 - fixtures
+
+NOT_LOADED = b"-LOADING Redis is loading the dataset in memory\r\n"
+
+
+def test_a_server_that_is_killed_refuses_and_comes_back(mount):
+    with running() as server:
+        server.client().set("k", b"1" * 100_000)
+        m = mount(server.tcp, "timeout=2")
+        with open(m / "k", "rb") as held:
+            server.kill()
+            start = time.monotonic()
+            assert failure(m / "k") in ("ECONNREFUSED", "EIO")
+            assert failure(m / "k") == "ECONNREFUSED" == failure(m / "other")
+            assert time.monotonic() - start < 2
+            with pytest.raises(OSError):
+                os.listdir(m)
+            assert held.read() == b"1" * 100_000, "open files go on"
+        server.start()
+        server.client().set("k", b"2")
+        deadline = time.monotonic() + 5
+        while failure(m / "k"):
+            assert time.monotonic() < deadline
+        assert read(m / "k") == b"2"
+
+
+def test_a_restart_between_two_requests_goes_unnoticed(mount):
+    with running() as server:
+        server.client().set("k", b"1")
+        m = mount(server.url)
+        assert read(m / "k") == b"1"
+        server.kill()
+        server.start()
+        server.client().set("k", b"2")
+        assert read(m / "k") == b"2"
+
+
+def test_killed_connections_are_replaced(server, db, mount):
+    db.set("k", b"v")
+    m = mount(server.url)
+    for _ in range(20):
+        db.client_kill_filter(_type="normal", skipme=True)
+        assert read(m / "k") == b"v"
+
+
+def test_a_key_that_may_not_be_read_is_eacces(server, db, mount):
+    db.mset({"open": b"v", "closed": b"v"})
+    db.execute_command("ACL", "SETUSER", "half", "on", ">pw", "~open", "allchannels", "+@all")
+    m = mount(f"unix://half:pw@{server.socket}")
+    assert failure(m / "closed") == "EACCES" and read(m / "open") == b"v"
+    assert failure(m / "closed") == "EACCES"
+
+
+def test_a_user_who_may_only_read_can_mount(server, db, mount):
+    db.set("k", b"v" * 100_000)
+    db.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "resetchannels", "+@read", "+@connection")
+    m = mount(f"unix://reader:pw@{server.socket}")
+    assert read(m / "k") == b"v" * 100_000 and os.listdir(m / "raw") == ["k"]
+    assert os.statvfs(m).f_blocks == 0, "no right to ask for memory: no size"
+
+
+@pytest.mark.parametrize(
+    "reply, expect",
+    {
+        NOT_LOADED: "EAGAIN",
+        b"-BUSY Redis is busy running a script\r\n": "EAGAIN",
+        b"-MASTERDOWN Link with MASTER is down\r\n": "EAGAIN",
+        b"-NOPERM no\r\n": "EACCES",
+        b"-ERR something\r\n": "EIO",
+        b"!garbage\r\n": "EIO",
+        b"$-2\r\n": "EIO",
+        b"$99999999999999999999\r\n": "EIO",
+        b":1x\r\n": "EIO",
+        b"*1\r\n:1\r\n": "EIO",
+    }.items(),
+)
+def test_what_a_server_says_instead_of_a_value_has_its_errno(scripted, mount, reply, expect):
+    # Of an untracked server: one GET.
+    s = scripted({"GET": reply, "PTTL": b":-1\r\n", "PEXPIRETIME": b":-1\r\n", "CLIENT": b"-ERR unknown command\r\n"})
+    m = mount(s.url)
+    assert failure(m / "k") == expect
+    s.answers["GET"] = b"$2\r\nok\r\n"
+    assert read(m / "k") == b"ok"
+
+
+def test_a_server_that_is_loading_is_not_mounted(scripted, ckfs, tmp):
+    s = scripted({"PING": NOT_LOADED, "CLIENT": NOT_LOADED})
+    run = subprocess.run([ckfs, "-f", s.url, tmp], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 1 and run.stderr.count("\n") == 1 and "LOADING" in run.stderr
+
+
+def test_a_server_that_takes_no_more_clients_is_eagain(server, db, mount):
+    db.set("k", b"v")
+    m = mount(server.url)
+    db.config_set("maxclients", 1)
+    assert failure(m / "k") == "EAGAIN"
+    db.config_set("maxclients", 100)
+    time.sleep(1.1)  # nobody tries again for a moment
+    assert read(m / "k") == b"v"
+
+
+@pytest.mark.parametrize("at", [1, 5, 20, 1000, 70_000, 150_000])
+def test_a_cut_reply_is_eio_and_the_next_one_whole(server, db, proxy, mount, at):
+    db.set("k", b"v" * 200_000)
+    m = mount(proxy.url)
+    passed = 0
+
+    def cut(data):
+        nonlocal passed
+        if passed + len(data) < at:
+            passed += len(data)
+            return [data]
+        return [data[: at - passed], None]
+
+    assert read(m / "k") == b"v" * 200_000
+    db.set("k", b"w" * 200_000)
+    proxy.replies = cut
+    assert failure(m / "k") == "EIO"
+    proxy.replies = None
+    deadline = time.monotonic() + 5
+    while failure(m / "k"):
+        assert time.monotonic() < deadline
+    assert read(m / "k") == b"w" * 200_000
+
+
+def test_replies_that_trickle_are_read(server, db, proxy, mount):
+    db.set("k", bytes(range(256)) * 20)
+    m = mount(proxy.url)
+    proxy.replies = lambda data: [data[i : i + 7] for i in range(0, len(data), 7)]
+    assert read(m / "k") == bytes(range(256)) * 20
+    assert "k" in os.listdir(m)
+
+
+def test_a_server_that_stops_to_answer_times_out(server, db, mount):
+    db.set("k", b"v")
+    m = mount(server.url, "timeout=0.5")
+    assert read(m / "k") == b"v"
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        assert failure(m / "k") == "ETIMEDOUT"
+        assert 0.4 < time.monotonic() - start < 3
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    time.sleep(1.1)
+    assert read(m / "k") == b"v"
+
+
+def test_who_waits_can_be_interrupted(server, db, mount):
+    db.set("k", b"v" * 200_000)
+    m = mount(server.url, "timeout=20")
+    os.stat(m / "k")
+    os.kill(server.process.pid, signal.SIGSTOP)
+    try:
+        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        assert reader.poll() is None
+        start = time.monotonic()
+        reader.send_signal(signal.SIGINT)
+        reader.wait(5)
+        assert time.monotonic() - start < 1
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+    assert read(m / "k") == b"v" * 200_000
+
+
+def test_nothing_leaks_when_connections_break(server, db, proxy, mount):
+    db.set("k", b"v" * 1000)
+    m = mount(proxy.url)
+    descriptors = lambda: len(os.listdir(f"/proc/{m.pid}/fd"))  # noqa: E731
+    read(m / "k")
+    before = descriptors()
+    for _ in range(30):
+        proxy.cut()
+        failure(m / "k")
+    time.sleep(1.2)
+    assert read(m / "k") == b"v" * 1000
+    assert descriptors() <= before + 8
+
+
+def test_restarts_under_load_give_errors_or_whole_values(mount):
+    with running() as server:
+        value = os.urandom(300_000)
+        server.client().set("k", value)
+        m = mount(server.url, "timeout=2")
+        stop, wrong, right = threading.Event(), [], []
+
+        def reader():
+            while not stop.is_set():
+                try:
+                    (right if read(m / "k") == value else wrong).append(1)
+                except OSError:
+                    pass
+
+        threads = [threading.Thread(target=reader) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in range(3):
+            time.sleep(0.5)
+            server.kill()
+            server.start()
+            server.client().set("k", value)
+        time.sleep(1.2)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert right and not wrong
+        assert read(m / "k") == value

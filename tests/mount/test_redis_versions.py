@@ -1,0 +1,207 @@
+"""§5 on a Redis server: one version at a time, and the newest one at each open, with announcements and without."""
+
+import concurrent.futures
+import mmap
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from helpers import failure, read
+from redis_server import db, proxy, running, server  # noqa: F401 - fixtures
+
+# A user who may not subscribe hears of no changes: each open asks.
+MODES = {"announced": "+@all", "each open asks": "+@read +@connection"}
+
+
+@pytest.fixture(params=MODES)
+def source(request, server):
+    """The URL of a server, by a user with the rights of a mode."""
+    channels = "allchannels" if request.param == "announced" else "resetchannels"
+    server.client().execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", channels, *MODES[request.param].split())
+    return f"unix://reader:pw@{server.socket}"
+
+
+def stamped(number: int, size: int) -> bytes:
+    """A value all of which tells its number."""
+    return (b"%016d" % number) * (size // 16)
+
+
+def number_of(value: bytes, size: int) -> int:
+    """The number of a stamped value, which must be whole."""
+    assert len(value) == size // 16 * 16, "torn"
+    number = int(value[:16])
+    assert value == stamped(number, size), "torn"
+    return number
+
+
+@pytest.mark.parametrize("size", [16, 4096, 200_000, 3 << 20])
+def test_what_was_set_is_seen_by_the_next_open_and_stat(source, db, mount, size):
+    m = mount(source)
+    inodes = set()
+    for i in range(40):
+        db.set("k", stamped(i, size))
+        inodes.add(os.stat(m / "k").st_ino)
+        assert number_of(read(m / "k"), size) == i
+    assert len(inodes) == 40, "a new version is a new inode"
+
+
+def test_a_size_that_changes_is_seen_by_stat(source, db, mount):
+    m = mount(source)
+    for n in random.Random(1).choices([0, 1, 512, 513, 65536, 65537, 300_000], k=40):
+        db.set("k", b"x" * n)
+        assert os.stat(m / "k").st_size == n
+
+
+@pytest.mark.parametrize("size", [400, 5000, 300_000])
+def test_readers_of_a_key_that_writers_overwrite_see_whole_new_values(source, server, mount, size):
+    m = mount(source)
+    done = [-1]  # the last number whose SET has returned
+    stop = threading.Event()
+    server.client().set("k", stamped(0, size))
+    done[0] = 0
+
+    def write():
+        client, i = server.client(), 0
+        while not stop.is_set():
+            i += 1
+            client.set("k", stamped(i, size))
+            done[0] = i
+
+    def look(_):
+        seen = 0
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            before = done[0]
+            number = number_of(read(m / "k"), size)
+            assert number >= before, f"stale: {number}, {before} was set"
+            seen += 1
+        return seen
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            assert min(pool.map(look, range(4))) > 5
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_an_open_file_stays_what_it_was(source, db, mount):
+    m = mount(source)
+    for size in (100, 10_000, 1 << 20):
+        db.set("k", stamped(1, size))
+        with open(m / "k", "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+            db.set("k", stamped(2, size * 2))
+            db.delete("k")
+            assert number_of(file.read(), size) == 1 and number_of(mapped[:], size) == 1
+            assert os.fstat(file.fileno()).st_size == len(mapped)
+
+
+def test_the_same_bytes_keep_their_inode(source, db, mount):
+    m = mount(source)
+    for size in (100, 4096, 65536):
+        db.set("k", b"s" * size)
+        inode = os.stat(m / "k").st_ino
+        db.set("k", b"s" * size)
+        assert os.stat(m / "k").st_ino == inode
+
+
+@pytest.mark.parametrize("size", [100, 5000, 300_000])
+def test_a_listing_and_a_lookup_name_the_same_inode(source, db, mount, size):
+    db.set("k", b"s" * size)
+    m = mount(source, "listed_ttl=60")
+    listed = {e.name: e.stat().st_ino for e in os.scandir(m)}["k"]
+    os.listdir(m)
+    with open(m / "k", "rb") as file:
+        assert os.fstat(file.fileno()).st_ino == listed
+        assert file.read() == b"s" * size
+
+
+def test_flushall_is_announced(server, db, mount):
+    m = mount(server.url)
+    db.set("k", b"v")
+    assert read(m / "k") == b"v"
+    db.flushall()
+    assert failure(m / "k") == "ENOENT"
+
+
+# How much is asked for
+
+
+def test_an_entry_that_was_looked_up_costs_no_command_but_a_fence(server, db, mount):
+    db.set("k", b"v" * 1000)
+    m = mount(server.url)
+    read(m / "k")
+    before = server.calls()
+    for _ in range(100):
+        assert read(m / "k") == b"v" * 1000
+    after = server.calls()
+    asked = {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+    assert set(asked) <= {"ping", "info", "hello", "client|setinfo"} and 100 <= asked["ping"] <= 202
+
+
+def test_a_large_value_is_fetched_once_for_all_who_open_it(server, db, mount):
+    value = os.urandom(1 << 20) * 16
+    db.set("k", value)
+    m = mount(server.url)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        assert all(v == value for v in pool.map(read, [m / "k"] * 6))
+    assert server.calls()["get"] == 1
+
+
+# When the connections break
+
+
+def test_a_listener_that_is_killed_hides_no_change(server, db, mount):
+    m = mount(server.url)
+    for i in range(20):
+        db.set("k", stamped(i, 4096))
+        assert number_of(read(m / "k"), 4096) == i
+        db.client_kill_filter(_type="pubsub")
+        db.set("k", stamped(i + 100, 4096))
+        assert number_of(read(m / "k"), 4096) == i + 100
+
+
+def test_what_was_set_while_nobody_listened_is_seen_afterwards(server, db, mount):
+    m = mount(server.url)
+    for i in range(10):
+        db.set("k", stamped(i, 4096))
+        assert number_of(read(m / "k"), 4096) == i
+        db.client_kill_filter(_type="pubsub")
+        db.set("k", stamped(i + 100, 4096))
+        deadline = time.monotonic() + 10
+        while db.pubsub_numsub("__redis__:invalidate")[0][1] == 0:
+            assert time.monotonic() < deadline
+        assert number_of(read(m / "k"), 4096) == i + 100
+
+
+def test_changes_are_announced_again_after_the_listener_was_killed(server, db, mount):
+    m = mount(server.url)
+    db.set("k", b"1" * 1000)
+    assert read(m / "k") == b"1" * 1000
+    db.client_kill_filter(_type="pubsub")
+    deadline = time.monotonic() + 10
+    while True:
+        read(m / "k")
+        before = server.calls().get("strlen", 0) + server.calls().get("get", 0)
+        assert read(m / "k") == b"1" * 1000
+        if server.calls().get("strlen", 0) + server.calls().get("get", 0) == before:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    db.set("k", b"2" * 1000)
+    assert read(m / "k") == b"2" * 1000
+
+
+def test_cut_connections_hide_no_change(server, db, proxy, mount):
+    m = mount(proxy.url)
+    for i in range(20):
+        db.set("k", stamped(i, 4096))
+        assert number_of(read(m / "k"), 4096) == i
+        proxy.cut()
+        db.set("k", stamped(i + 100, 4096))
+        assert number_of(read(m / "k"), 4096) == i + 100
