@@ -282,6 +282,11 @@ class TestWithoutDescriptors:
                 listed = errno.errorcode[e.errno]
         assert listed in (len(os.listdir(stocked.dir)), "EMFILE")
 
+    def test_a_listing_with_stat_gets_by_on_few(self, short, stocked):
+        for _ in range(10):
+            with os.scandir(short / "frame") as listing:
+                assert len([entry.stat() for entry in listing]) == len(os.listdir(stocked.dir))
+
     def test_those_that_come_back_are_used(self, short):
         with contextlib.ExitStack() as stack:
             self.open_all(short, stack)

@@ -218,6 +218,20 @@ class TestStatAfterAListing:
             seen.add(number(os.stat(m / cache.hash("k")).st_size))
         assert seen == {2}
 
+    def test_is_new_where_a_listing_pauses_and_goes_on(self, cache, mnt):
+        def overwrite_all(size: int) -> None:
+            for n in range(600):
+                overwrite(cache, f"k{n}", bytes(size))
+
+        overwrite_all(1)
+        with os.scandir(mnt / "frame") as listing:
+            first = [next(listing).stat().st_size for _ in range(50)]
+            overwrite_all(2)
+            time.sleep(0.05)
+            rest = [entry.stat().st_size for entry in listing]
+        # A reply of the kernel's holds some 170 names, the first one with the sizes of then.
+        assert (set(first), set(rest[150:])) == ({1}, {2})
+
     def test_may_be_served_from_the_listing_for_listed_ttl(self, cache, mount):
         m = mount(cache, "listed_ttl=60")
         self.see(cache, m)

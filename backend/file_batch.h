@@ -1,0 +1,71 @@
+/*
+ * Names of a directory that are looked at together: ahead of being shown, and by another thread as well.
+ * One thread at a time calls these functions on a batch.
+ */
+#ifndef CKFS_FILE_BATCH_H
+#define CKFS_FILE_BATCH_H
+
+#include "file.h"
+
+#include <stdatomic.h>
+
+#define BATCH_MAX 512
+
+/* With its value an entry that was looked at holds a descriptor until it is shown. */
+#define BATCH_VALUES_MAX 64
+
+/* A name that was not looked at yet. */
+#define UNSEEN 1
+
+struct step {
+	struct key_hash hash;
+	char name[KEY_HEX_SIZE + 1];
+	int r; /* UNSEEN; 0, and `stored`; -errno */
+	struct stored stored;
+};
+
+struct batch {
+	struct file_backend *backend;
+	int directory; /* where the names are: open for as long as the batch has any */
+	bool value;    /* they are looked at with their values */
+	unsigned count, at;
+	struct step steps[BATCH_MAX];
+	atomic_uint next; /* the step that the next free thread looks at */
+	int64_t since;    /* monotonic ms: when it was shared */
+	struct work work;
+	pthread_mutex_t lock;
+	pthread_cond_t returned;
+	bool is_shared; /* protected by lock: another thread has it too */
+};
+
+void batch_init(struct batch *b, struct file_backend *f);
+void batch_done(struct batch *b);
+
+/* Begins again, without names. */
+void batch_begin(struct batch *b, int directory, bool value);
+
+/* Adds a name, if it can be an entry's. */
+void batch_add(struct batch *b, const char *name);
+bool batch_is_full(const struct batch *b);
+
+/* Has a batch looked at by another thread, if that is worth waking it. It is taken back before it is shown. */
+void batch_share(struct batch *b);
+
+/* Takes a batch back: what is left of it is looked at here. */
+void batch_take_back(struct batch *b);
+
+/* Takes a batch back and forgets what was learnt ahead, with the descriptors that it holds. */
+void batch_forget(struct batch *b);
+
+/* The next name that was not shown; NULL: there is none. What it holds is the caller's, who may take it or drop it by step_done. */
+struct step *batch_next(struct batch *b);
+bool batch_is_spent(const struct batch *b);
+
+/* Looks at a name that is to be shown, if that was not done ahead as it is wanted. */
+void step_look(const struct batch *b, struct step *step, bool value);
+void step_done(struct step *step);
+
+/* Whether a name is not shown: gone meanwhile, no entry, or not ours to read. */
+bool step_is_hidden(const struct step *step);
+
+#endif
