@@ -30,6 +30,7 @@ static void file_close(struct backend *backend)
 	if (f->directory >= 0)
 		close(f->directory);
 	work_pool_free(f->ahead);
+	file_headers_done(&f->headers);
 	pthread_rwlock_destroy(&f->lock);
 	free(f->path);
 	free(f);
@@ -42,6 +43,7 @@ static void use_directory(struct file_backend *f, int directory, const struct st
 	if (f->directory >= 0)
 		close(f->directory);
 	f->directory = directory;
+	file_headers_clear(&f->headers);
 	f->device = st->st_dev;
 	f->inode = st->st_ino;
 	f->unique_inodes = directory >= 0 && fstatfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
@@ -66,6 +68,7 @@ static int file_open(const char *scheme, const char *location, const struct opti
 	f->path = path;
 	f->open_flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOATIME;
 	pthread_rwlock_init(&f->lock, NULL);
+	file_headers_init(&f->headers);
 	f->directory = -1;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	if (work_pool_new(cores > 2 ? (unsigned)cores - 1 : 1, &f->ahead) < 0) {

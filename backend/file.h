@@ -2,6 +2,8 @@
 #ifndef CKFS_FILE_H
 #define CKFS_FILE_H
 
+#include "file_headers.h"
+
 #include "ckfs/backend.h"
 #include "ckfs/work.h"
 
@@ -18,6 +20,7 @@ struct file_backend {
 	dev_t device;  /* of `directory` */
 	ino_t inode;
 	atomic_bool unique_inodes; /* its filesystem uses no inode number twice */
+	struct file_headers headers;
 };
 
 /* A directory that was removed and made again, or renamed away, is another one: follows the path, as writers do. */
@@ -27,7 +30,13 @@ void file_follow_path(struct file_backend *f);
 int file_open_entry(struct file_backend *f, int directory, const char *name);
 
 /* Reads an open file as an entry, its value too if that is wanted. Takes ownership of fd. 0; -ENOENT no entry, or expired; -errno. */
-int file_read_entry(const struct file_backend *f, int fd, bool value, struct stored *ret);
+int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *ret);
+
+/*
+ * Looks at an entry by its name, without its value, and without opening it if it is known and has not changed. `inode`: what the
+ * directory says of it. 0; as above.
+ */
+int file_look(struct file_backend *f, int directory, const char *name, uint64_t inode, struct stored *ret);
 
 int file_list(struct backend *backend, struct cursor **ret);
 int file_next(struct cursor *cursor, bool value, struct listed *ret);

@@ -49,20 +49,25 @@ bool batch_is_full(const struct batch *b)
 	return b->count == (b->value ? BATCH_VALUES_MAX : BATCH_MAX);
 }
 
-void batch_add(struct batch *b, const char *name)
+void batch_add(struct batch *b, const char *name, uint64_t inode)
 {
 	struct step *step = &b->steps[b->count];
 	if (!key_hash_from_hex(name, strlen(name), &step->hash))
 		return;
 	memcpy(step->name, name, sizeof step->name);
+	step->inode = inode;
 	step->r = UNSEEN;
 	b->count++;
 }
 
 static void look_at(const struct batch *b, struct step *step, bool value)
 {
+	if (!value) {
+		step->r = file_look(b->backend, b->directory, step->name, step->inode, &step->stored);
+		return;
+	}
 	int fd = file_open_entry(b->backend, b->directory, step->name);
-	step->r = fd < 0 ? fd : file_read_entry(b->backend, fd, value, &step->stored);
+	step->r = fd < 0 ? fd : file_read_entry(b->backend, fd, true, &step->stored);
 }
 
 /* Looks at names that nobody has taken yet. */

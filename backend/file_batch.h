@@ -20,6 +20,7 @@
 struct step {
 	struct key_hash hash;
 	char name[KEY_HEX_SIZE + 1];
+	uint64_t inode; /* as the directory says */
 	int r; /* UNSEEN; 0, and `stored`; -errno */
 	struct stored stored;
 };
@@ -45,7 +46,7 @@ void batch_done(struct batch *b);
 void batch_begin(struct batch *b, int directory, bool value);
 
 /* Adds a name, if it can be an entry's. */
-void batch_add(struct batch *b, const char *name);
+void batch_add(struct batch *b, const char *name, uint64_t inode);
 bool batch_is_full(const struct batch *b);
 
 /* Has a batch looked at by another thread, if that is worth waking it. It is taken back before it is shown. */

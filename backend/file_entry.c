@@ -16,30 +16,34 @@
 /* What is read of an entry at first: its header, and nearly always all of the frame's. */
 #define FIRST_READ (ENTRY_HEADER_SIZE + 512)
 
-/*
- * What tells an inode from an earlier one of the same number, also within a clock tick: its generation, which most
- * filesystems give by itself and the others in the file's handle. Bytes of it, 0: unknown.
- */
-static size_t read_generation(int fd, uint8_t ret[MAX_HANDLE_SZ])
+/* What tells an inode from an earlier one of the same number, also within a clock tick. */
+struct generation {
+	uint32_t n; /* bytes of it; 0: unknown */
+	uint8_t bytes[MAX_HANDLE_SZ];
+};
+
+/* Most filesystems give it by itself and the others in the file's handle. */
+static void read_generation(int fd, struct generation *ret)
 {
 	union {
 		struct file_handle handle;
 		char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
 	} h = {.handle.handle_bytes = MAX_HANDLE_SZ};
-	int mount_id, generation = 0;
+	int mount_id;
+	unsigned int generation = 0;
 
+	ret->n = 0;
 	if (ioctl(fd, FS_IOC_GETVERSION, &generation) == 0) {
-		memcpy(ret, &generation, sizeof generation);
-		return sizeof generation;
+		ret->n = sizeof generation;
+		memcpy(ret->bytes, &generation, sizeof generation);
+	} else if (name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH) == 0) {
+		ret->n = h.handle.handle_bytes;
+		memcpy(ret->bytes, h.handle.f_handle, h.handle.handle_bytes);
 	}
-	if (name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH) < 0)
-		return 0;
-	memcpy(ret, h.handle.f_handle, h.handle.handle_bytes);
-	return h.handle.handle_bytes;
 }
 
-/* The version of an open file. A TTL refresh rewrites its header in place and is no new version. */
-static void read_version(const struct file_backend *f, int fd, const struct statx *sx, struct version *ret)
+/* The version of a file. A TTL refresh rewrites its header in place and is no new version. */
+static void make_version(const struct file_backend *f, const struct statx *sx, const struct generation *generation, struct version *ret)
 {
 	struct {
 		uint32_t major, minor;
@@ -48,7 +52,7 @@ static void read_version(const struct file_backend *f, int fd, const struct stat
 		uint32_t nanoseconds, generation_size;
 		uint8_t generation[MAX_HANDLE_SZ];
 	} id;
-	size_t n = f->unique_inodes ? 0 : read_generation(fd, id.generation);
+	const size_t n = generation->n;
 
 	id.major = sx->stx_dev_major;
 	id.minor = sx->stx_dev_minor;
@@ -64,35 +68,80 @@ static void read_version(const struct file_backend *f, int fd, const struct stat
 		id.seconds = sx->stx_ctime.tv_sec;
 		id.nanoseconds = sx->stx_ctime.tv_nsec;
 	}
+	memcpy(id.generation, generation->bytes, n);
 	XXH128_canonical_t canonical;
 	XXH128_canonicalFromHash(&canonical, XXH3_128bits(&id, offsetof(typeof(id), generation) + n));
 	memcpy(ret->id, canonical.digest, sizeof ret->id);
 }
 
-int file_read_entry(const struct file_backend *f, int fd, bool value, struct stored *ret)
+static int64_t nanoseconds(int64_t seconds, int64_t fraction)
+{
+	return seconds * 1000000000 + fraction;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return nanoseconds(now.tv_sec, now.tv_nsec);
+}
+
+/*
+ * Remembers the header of a file, if later changes will show in its time, and if it says all that a listing needs.
+ * `began`: before the file was looked at.
+ */
+static void remember(struct file_backend *f, const struct statx *sx, const struct generation *generation, int64_t expires, int64_t began)
+{
+	struct file_header header = {.inode = sx->stx_ino, .changed = nanoseconds(sx->stx_ctime.tv_sec, sx->stx_ctime.tv_nsec)};
+	bool fits = expires >= 0 && expires <= UINT32_MAX && (f->unique_inodes || generation->n == sizeof header.generation);
+	if (!fits || began - header.changed < FILE_TICK_NS)
+		return;
+	header.expires = (uint32_t)expires;
+	memcpy(&header.generation, generation->bytes, generation->n);
+	file_headers_put(&f->headers, &header);
+}
+
+static int stat_entry(int directory, const char *name, int flags, struct statx *ret)
+{
+	if (statx(directory, name, flags, STATX_BASIC_STATS | STATX_BTIME, ret) < 0)
+		return -errno;
+	return S_ISREG(ret->stx_mode) && ret->stx_size >= ENTRY_HEADER_SIZE ? 0 : -ENOENT;
+}
+
+/* What the file itself tells of an entry. */
+static struct stored describe(const struct file_backend *f, const struct statx *sx, const struct generation *generation, int64_t expires)
+{
+	const struct statx_timestamp *written = sx->stx_mask & STATX_BTIME ? &sx->stx_btime : &sx->stx_mtime;
+	struct stored stored = {.expires = expires, .size = sx->stx_size};
+	stored.written = (struct timespec){.tv_sec = written->tv_sec, .tv_nsec = written->tv_nsec};
+	make_version(f, sx, generation, &stored.version);
+	return stored;
+}
+
+int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *ret)
 {
 	cleanup_close int owned = fd;
 	struct statx sx;
+	struct generation generation = {0};
 	uint8_t first[FIRST_READ];
-	int64_t expires;
+	int64_t expires, began = now_ns();
 
-	if (statx(owned, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &sx) < 0)
-		return -errno;
-	if (!S_ISREG(sx.stx_mode) || sx.stx_size < ENTRY_HEADER_SIZE)
-		return -ENOENT;
+	int r = stat_entry(owned, "", AT_EMPTY_PATH, &sx);
+	if (r < 0)
+		return r;
 	ssize_t n = pread(owned, first, value ? sizeof first : ENTRY_HEADER_SIZE, 0);
 	if (n < 0)
 		return -errno;
-	int r = entry_header_read(first, (size_t)n, &expires);
+	r = entry_header_read(first, (size_t)n, &expires);
 	if (r < 0)
 		return r;
+	if (!f->unique_inodes)
+		read_generation(owned, &generation);
+	remember(f, &sx, &generation, expires, began);
 	if (has_expired(expires))
 		return -ENOENT;
 
-	struct stored stored = {.expires = expires, .size = sx.stx_size};
-	const struct statx_timestamp *written = sx.stx_mask & STATX_BTIME ? &sx.stx_btime : &sx.stx_mtime;
-	stored.written = (struct timespec){.tv_sec = written->tv_sec, .tv_nsec = written->tv_nsec};
-	read_version(f, owned, &sx, &stored.version);
+	struct stored stored = describe(f, &sx, &generation, expires);
 	if (value) {
 		struct storage *storage;
 		r = storage_new_fd_read(owned, first, (size_t)n, &storage);
@@ -104,6 +153,38 @@ int file_read_entry(const struct file_backend *f, int fd, bool value, struct sto
 	}
 	*ret = stored;
 	return 0;
+}
+
+/* From what is remembered of it. 1 and *ret; 0 it has to be opened; -errno. */
+static int look_known(struct file_backend *f, int directory, const char *name, uint64_t inode, struct stored *ret)
+{
+	struct file_header known;
+	struct generation generation = {0};
+	struct statx sx;
+	if (!file_headers_get(&f->headers, inode, &known))
+		return 0;
+	int r = stat_entry(directory, name, AT_SYMLINK_NOFOLLOW, &sx);
+	if (r < 0)
+		return r;
+	if (sx.stx_ino != known.inode || nanoseconds(sx.stx_ctime.tv_sec, sx.stx_ctime.tv_nsec) != known.changed)
+		return 0;
+	if (has_expired(known.expires))
+		return -ENOENT;
+	if (!f->unique_inodes) {
+		generation.n = sizeof known.generation;
+		memcpy(generation.bytes, &known.generation, sizeof known.generation);
+	}
+	*ret = describe(f, &sx, &generation, known.expires);
+	return 1;
+}
+
+int file_look(struct file_backend *f, int directory, const char *name, uint64_t inode, struct stored *ret)
+{
+	int r = look_known(f, directory, name, inode, ret);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	int fd = file_open_entry(f, directory, name);
+	return fd < 0 ? fd : file_read_entry(f, fd, false, ret);
 }
 
 int file_open_entry(struct file_backend *f, int directory, const char *name)

@@ -5,8 +5,8 @@
  * to the end, or past what an open directory shows. So names are remembered, and the directory is read again until a
  * pass meets no change, or nothing new.
  *
- * Each name costs an open, since only its file tells whether it is a live entry. That is done in batches ahead, by
- * another thread as well, while the batch before is being shown.
+ * Only its file tells whether a name is a live entry: it is opened, or (file_headers.h) known. That is done in batches ahead,
+ * by another thread as well, while the batch before is being shown.
  */
 #include "file_batch.h"
 
@@ -29,9 +29,6 @@
 
 /* A directory that changes without end is not read for ever. */
 #define PASSES_MAX 16
-
-/* A change within this many nanoseconds may not show in the directory's time: clocks tick. */
-#define TICK_NS 20000000
 
 struct file_cursor {
 	struct cursor cursor;
@@ -62,7 +59,7 @@ static struct timespec changed_at(int directory)
 		return now;
 	clock_gettime(CLOCK_REALTIME, &now);
 	int64_t age = (int64_t)(now.tv_sec - st.st_ctim.tv_sec) * 1000000000 + (now.tv_nsec - st.st_ctim.tv_nsec);
-	return age < TICK_NS ? now : st.st_ctim;
+	return age < FILE_TICK_NS ? now : st.st_ctim;
 }
 
 /* Begins to read the directory from its start. */
@@ -127,7 +124,7 @@ static int fill(struct file_cursor *c, struct batch *b, bool value)
 	batch_begin(b, c->directory, value);
 	while (!batch_is_full(b) && (r = next_dirent(c, &d)) == 1)
 		if (d->d_type == DT_REG || d->d_type == DT_UNKNOWN)
-			batch_add(b, d->d_name);
+			batch_add(b, d->d_name, d->d_ino);
 	return r < 0 ? r : 0;
 }
 

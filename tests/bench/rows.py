@@ -173,6 +173,13 @@ def listing(bench: Bench) -> Iterator[Figure]:
         yield Figure(f"`ls -l` of 100,000, fresh mount{where}", ours[0], null[0], goal=1.3)
         yield Figure(f"`ls -l` of 100,000, again{where}", ours[1], null[1], goal=1.3)
 
+    def on_fresh_mount() -> float:
+        with bench.mount(cache) as mount:
+            return run_quietly("ls", "-f", str(mount.path))
+
+    fresh, native = interleaved(bench.runs, on_fresh_mount, functools.partial(run_quietly, "ls", "-f", str(cache)))
+    yield Figure("`ls -f`, fresh mount, against the native directory", fresh, native)
+
     with bench.mount(cache) as mount, bench.mount_null(names=NAMES) as nullfs:
         for path in (mount.path, nullfs.path, cache):
             run_quietly("ls", "-f", str(path))

@@ -1,0 +1,77 @@
+#include "file_headers.h"
+
+#include <stdlib.h>
+
+/* A slot takes 24 bytes, so all take 6 MiB. An inode has its place in one set. */
+#define WAYS 4
+#define SETS (1u << 16)
+
+void file_headers_init(struct file_headers *headers)
+{
+	*headers = (struct file_headers){0};
+	pthread_mutex_init(&headers->lock, NULL);
+}
+
+void file_headers_clear(struct file_headers *headers)
+{
+	pthread_mutex_lock(&headers->lock);
+	free(headers->slots);
+	headers->slots = NULL;
+	pthread_mutex_unlock(&headers->lock);
+}
+
+void file_headers_done(struct file_headers *headers)
+{
+	file_headers_clear(headers);
+	pthread_mutex_destroy(&headers->lock);
+}
+
+/* Inodes are mostly given out one after the other: multiplying spreads them. */
+static uint64_t spread(uint64_t inode)
+{
+	return inode * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static struct file_header *set_of(const struct file_headers *headers, uint64_t inode)
+{
+	return headers->slots + (spread(inode) >> 48) * WAYS;
+}
+
+bool file_headers_get(struct file_headers *headers, uint64_t inode, struct file_header *ret)
+{
+	bool found = false;
+	pthread_mutex_lock(&headers->lock);
+	const struct file_header *set = headers->slots ? set_of(headers, inode) : NULL;
+	for (unsigned i = 0; set && !found && i < WAYS; i++) {
+		found = inode != 0 && set[i].inode == inode;
+		if (found)
+			*ret = set[i];
+	}
+	pthread_mutex_unlock(&headers->lock);
+	return found;
+}
+
+/* Where in its set an inode goes. Any other may give way: a listing passes by all of them in turn, so the oldest would be needed next. */
+static unsigned way_of(const struct file_header *set, uint64_t inode)
+{
+	unsigned way = (unsigned)(spread(inode) >> 40) % WAYS;
+	for (unsigned i = 0; i < WAYS; i++) {
+		if (set[i].inode == inode)
+			return i;
+		if (set[i].inode == 0)
+			way = i;
+	}
+	return way;
+}
+
+void file_headers_put(struct file_headers *headers, const struct file_header *header)
+{
+	pthread_mutex_lock(&headers->lock);
+	if (!headers->slots)
+		headers->slots = calloc((size_t)SETS * WAYS, sizeof *headers->slots);
+	if (headers->slots) {
+		struct file_header *set = set_of(headers, header->inode);
+		set[way_of(set, header->inode)] = *header;
+	}
+	pthread_mutex_unlock(&headers->lock);
+}
