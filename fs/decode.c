@@ -86,7 +86,7 @@ static int unpack(const struct decoder *decoder, const struct bytestorage *stora
 {
 	struct spool_writer writer;
 	const char *reason = NULL;
-	int r = spool_begin(decoder->spool, storage->original, secret, &writer);
+	int r = spool_begin(decoder->spool, bytestorage_room(storage), secret, &writer);
 	if (r < 0)
 		return r;
 	r = bytestorage_decode(storage, payload, verify, decoder->cancel, writer.sink.p, &reason);

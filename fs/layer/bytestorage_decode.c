@@ -6,6 +6,9 @@
  * of which the last ends behind its literals. The SDK's decoder takes any such block; liblz4 is faster, but wants 5 literals
  * at the end and takes an offset of 0. So liblz4 goes first, and where the two may differ the sequences are looked at one by one,
  * unless the checksum says that the document is the right one anyhow.
+ *
+ * A block that has to be read is read to the end of where the document goes, which overtakes it only when all is done: fresh
+ * memory for it would cost as much as reading it. That spoils the block, so when anything is wrong with it, it is read once more.
  */
 #include "ckfs/bytestorage.h"
 
@@ -13,6 +16,7 @@
 #include "envelope_reader.h"
 
 #include <errno.h>
+#define LZ4_STATIC_LINKING_ONLY /* for the margin */
 #include <lz4.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -155,27 +159,44 @@ static bool checksum_is(const uint8_t *document, size_t n, const uint8_t checksu
 	return memcmp(canonical.digest, checksum, sizeof canonical.digest) == 0;
 }
 
-int bytestorage_decode(const struct bytestorage *envelope, const struct slice *payload, bool verify, const atomic_bool *cancel,
-	uint8_t *to, const char **ret_reason)
+/* Whether the block can be read to where the document goes. */
+static bool fits_in_place(const struct bytestorage *e)
+{
+	return e->compressed < e->original;
+}
+
+size_t bytestorage_room(const struct bytestorage *envelope)
+{
+	size_t original = envelope->original;
+	return fits_in_place(envelope) ? LZ4_DECOMPRESS_INPLACE_BUFFER_SIZE(original) : original;
+}
+
+static int read_block(const struct bytestorage *e, const struct slice *payload, const atomic_bool *cancel, uint8_t *to,
+	const char **ret_reason)
+{
+	int r = e->integers ? read_integers(e, payload, cancel, to, ret_reason) : read_bytes(e, payload, cancel, to);
+	return r == 0 && cancel && atomic_load_explicit(cancel, memory_order_relaxed) ? -EINTR : r;
+}
+
+/* 1: that is the document. 0: it has to be looked at with care. -errno. */
+static int decode_in_place(const struct bytestorage *e, const struct slice *payload, const atomic_bool *cancel, uint8_t *to,
+	const char **ret_reason)
+{
+	uint8_t *block = to + bytestorage_room(e) - e->compressed;
+	int r = read_block(e, payload, cancel, block, ret_reason);
+	if (r < 0)
+		return r;
+	int made = LZ4_decompress_safe((const char *)block, (char *)to, (int)e->compressed, (int)e->original);
+	return made == (int)e->original && checksum_is(to, e->original, e->checksum);
+}
+
+static int decode_with_care(const struct bytestorage *e, const uint8_t *block, bool verify, const atomic_bool *cancel, uint8_t *to,
+	const char **ret_reason)
 {
 	size_t made;
-	cleanup_free uint8_t *copy = NULL;
-	const uint8_t *block = block_in_memory(envelope, payload);
-	if (!block) {
-		copy = block_new(envelope->compressed);
-		if (!copy)
-			return -ENOMEM;
-		int r = envelope->integers ? read_integers(envelope, payload, cancel, copy, ret_reason)
-					   : read_bytes(envelope, payload, cancel, copy);
-		if (r < 0)
-			return r;
-		block = copy;
-	}
-	if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
-		return -EINTR;
-	bool decoded = block_decode(block, envelope->compressed, to, envelope->original, &made);
-	bool right = decoded && verify && checksum_is(to, made, envelope->checksum);
-	if (!decoded || (!right && is_malformed(block, envelope->compressed, envelope->original))) {
+	bool decoded = block_decode(block, e->compressed, to, e->original, &made);
+	bool right = decoded && verify && checksum_is(to, made, e->checksum);
+	if (!decoded || (!right && is_malformed(block, e->compressed, e->original))) {
 		*ret_reason = "the LZ4 block is malformed, or larger than its envelope says";
 		return -EUCLEAN;
 	}
@@ -186,9 +207,30 @@ int bytestorage_decode(const struct bytestorage *envelope, const struct slice *p
 		*ret_reason = "checksum does not match";
 		return -EBADMSG;
 	}
-	if (made != envelope->original) {
+	if (made != e->original) {
 		*ret_reason = "document's size is not what its envelope says";
 		return -EUCLEAN;
 	}
 	return 0;
+}
+
+int bytestorage_decode(const struct bytestorage *envelope, const struct slice *payload, bool verify, const atomic_bool *cancel,
+	uint8_t *to, const char **ret_reason)
+{
+	cleanup_free uint8_t *copy = NULL;
+	const uint8_t *block = block_in_memory(envelope, payload);
+	int r;
+	if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
+		return -EINTR;
+	if (block)
+		return decode_with_care(envelope, block, verify, cancel, to, ret_reason);
+	/* Without the checksum nobody can tell whether it went well. */
+	if (verify && fits_in_place(envelope)) {
+		r = decode_in_place(envelope, payload, cancel, to, ret_reason);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
+	copy = block_new(envelope->compressed);
+	r = copy ? read_block(envelope, payload, cancel, copy, ret_reason) : -ENOMEM;
+	return r < 0 ? r : decode_with_care(envelope, copy, verify, cancel, to, ret_reason);
 }

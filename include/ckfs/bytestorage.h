@@ -49,8 +49,11 @@ struct bytestorage {
 int bytestorage_read(const struct slice *payload, bool quick, const atomic_bool *cancel, struct bytestorage *ret,
 	const char **ret_reason);
 
+/* Bytes of memory that bytestorage_decode() wants: somewhat more than the document, which is at their start. */
+size_t bytestorage_room(const struct bytestorage *envelope);
+
 /*
- * Decompresses the document to `to`, which has room for envelope->original bytes, and (with `verify`) compares the checksum.
+ * Decompresses the document to `to`, which has bytestorage_room() bytes, and (with `verify`) compares the checksum.
  *
  * 0; -EUCLEAN the block is malformed, or the size is another one; -EBADMSG the checksum does not match; both with static text
  * in *ret_reason; -EINTR; -EIO; -ENOMEM.

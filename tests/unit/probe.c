@@ -349,7 +349,7 @@ static int probe_envelope(const struct slice *payload, bool quick)
 	cleanup_free uint8_t *document = NULL;
 	int r = bytestorage_read(payload, quick, NULL, &e, &reason);
 	if (r == 0) {
-		document = malloc(e.original ? e.original : 1);
+		document = malloc(bytestorage_room(&e) + 1);
 		r = document ? bytestorage_decode(&e, payload, true, NULL, document, &reason) : -ENOMEM;
 	}
 	if (r != 0) {
