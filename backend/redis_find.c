@@ -3,6 +3,9 @@
  * then a fence tells whether that was one version; small values are whole by that, of larger ones the rest is fetched when
  * it is wanted. What was found once costs one fence from then on, as long as no change was announced.
  *
+ * A changed TTL is announced like a changed value. So a value that was read before, and begins as it did, is read whole: it
+ * may be the same one still.
+ *
  * Where nothing is announced, and for keys that change faster than that, the whole value is read, in one command.
  */
 #include "redis.h"
@@ -15,6 +18,9 @@
 
 /* A key that changes during as many looks is read whole. */
 #define LOOKS_MAX 3
+
+/* So many bytes of a value are hashed while they are still at hand. */
+#define PIECE ((size_t)256 << 10)
 
 /* For so long, in milliseconds, after it was seen to change between its head and its rest. */
 #define HOT_MS 2000
@@ -32,6 +38,7 @@ struct look {
 	uint64_t size;
 	bool whole;
 	struct slice value; /* all of it, or the first bytes, in memory */
+	XXH128_hash_t content; /* of a whole value */
 	struct expiry expiry;
 };
 
@@ -68,14 +75,33 @@ static int read_small(struct redis_connection *c, size_t n, struct slice *ret)
 	return 0;
 }
 
-/* From the socket to where it stays. */
-static int read_large(struct redis_connection *c, uint64_t n, struct spool *spool, struct slice *ret)
+/* n bytes from the socket to where they stay, and their hash. */
+static int read_hashed(struct redis_connection *c, const struct redis_backend *b, uint8_t *to, uint64_t n, XXH128_hash_t *ret)
+{
+	XXH3_state_t *state = XXH3_createState();
+	if (!state)
+		return -ENOMEM;
+	XXH3_128bits_reset_withSeed(state, b->seed);
+	int r = 0;
+	for (uint64_t at = 0; r == 0 && at < n;) {
+		size_t piece = n - at < PIECE ? (size_t)(n - at) : PIECE;
+		r = connection_read(c, to + at, piece);
+		if (r == 0)
+			XXH3_128bits_update(state, to + at, piece);
+		at += piece;
+	}
+	*ret = XXH3_128bits_digest(state);
+	XXH3_freeState(state);
+	return r;
+}
+
+static int read_large(struct redis_connection *c, struct look *look, uint64_t n)
 {
 	struct spool_writer writer;
-	int r = spool_begin(spool, n, false, &writer);
+	int r = spool_begin(look->spool, n, false, &writer);
 	if (r < 0)
 		return r;
-	r = connection_read(c, writer.sink.p, (size_t)n);
+	r = read_hashed(c, look->b, writer.sink.p, n, &look->content);
 	if (r == 0)
 		r = connection_string_end(c);
 	if (r < 0) {
@@ -83,7 +109,12 @@ static int read_large(struct redis_connection *c, uint64_t n, struct spool *spoo
 		return r;
 	}
 	writer.sink.p += n;
-	return spool_end(&writer, ret);
+	return spool_end(&writer, &look->value);
+}
+
+static void hash_small(struct look *look)
+{
+	look->content = redis_hash(look->b, look->size ? slice_memory(&look->value) : NULL, (size_t)look->size);
 }
 
 static int read_value(struct redis_connection *c, struct look *look)
@@ -93,12 +124,14 @@ static int read_value(struct redis_connection *c, struct look *look)
 	if (r == 0 && n < 0)
 		r = -ENOENT;
 	if (r == 0)
-		r = n <= REDIS_SMALL ? read_small(c, (size_t)n, &look->value) : read_large(c, (uint64_t)n, look->spool, &look->value);
-	if (r == 0) {
-		look->size = (uint64_t)n;
-		look->whole = true;
-	}
-	return r;
+		r = n <= REDIS_SMALL ? read_small(c, (size_t)n, &look->value) : read_large(c, look, (uint64_t)n);
+	if (r < 0)
+		return r;
+	look->size = (uint64_t)n;
+	look->whole = true;
+	if (n <= REDIS_SMALL)
+		hash_small(look);
+	return 0;
 }
 
 static int ask_whole(struct redis_connection *c, struct look *look)
@@ -131,6 +164,8 @@ static int read_head(struct redis_connection *c, struct look *look)
 	/* GETRANGE is one command: what it does not fill is all there is. */
 	look->whole = n < REDIS_SMALL || size <= n;
 	look->size = look->whole ? (uint64_t)n : (uint64_t)size;
+	if (look->whole)
+		hash_small(look);
 	return 0;
 }
 
@@ -218,59 +253,65 @@ static void name_version(const struct look *look, const struct key *key, const s
 {
 	struct redis_backend *b = look->b;
 	ret->head = head_of(look);
-	if (look->whole) {
-		ret->content_known = true;
-		ret->content = redis_hash(b, look->size ? slice_memory(&look->value) : NULL, (size_t)look->size);
-	}
+	ret->content_known = look->whole;
+	ret->content = look->content;
 	bool unchanged = known && known->content_known && look->whole && known->size == look->size && same(known->content, ret->content);
 	/* No change since that one was named: it is still the same, by whatever it was named. */
-	unchanged = unchanged || (settled && known && known->change == look->change);
-	if (unchanged || (known && !settled && look->size > REDIS_LISTED_HEAD && is_only_listed(known, look)))
+	if (settled && known && known->change == look->change) {
+		unchanged = true;
+		ret->content_known |= known->content_known;
+		ret->content = look->whole ? look->content : known->content;
+	}
+	if (unchanged || (known && !settled && look->size > REDIS_LISTED_HEAD && is_only_listed(known, look))) {
 		ret->version = known->version;
-	else if (settled)
+		ret->written = known->written;
+		return;
+	}
+	changes_of(&b->changes, look->announced, &ret->written);
+	if (settled)
 		redis_version_of_head(b, &key->hash, look->size, ret->head, look->change, &ret->version);
 	else
 		redis_version_of_content(b, &key->hash, ret->content, &ret->version);
 }
 
-/* Remembers what was found, with its value if that is small. */
-static int remember(const struct look *look, const struct key *key, const struct record *known, bool settled, struct version *ret)
+/* Whether what was found may be the version that is known, though something of it has changed: its TTL, maybe. */
+static bool may_be_same(const struct look *look, const struct record *known)
+{
+	return !look->whole && known && known->content_known && known->change != look->change && known->size == look->size &&
+		same(known->head, head_of(look));
+}
+
+/* Remembers what was found, with its value if that is small, else with its head. */
+static int remember(const struct look *look, const struct key *key, const struct record *known, bool settled, struct stored *ret)
 {
 	struct record record = {
 		.change = look->round ? look->change : RECORD_NEVER,
 		.size = look->size,
 		.expires = look->expiry.expires,
 		.deadline = look->expiry.deadline,
-		.whole = look->whole,
+		.whole = look->size <= REDIS_SMALL,
 	};
 	name_version(look, key, known, settled, &record);
 	int r = 0;
-	if (look->whole && look->size <= REDIS_SMALL) {
+	if (record.whole)
 		slice_copy(&look->value, &record.value);
-		record.has_value = true;
-	} else if (!look->whole) {
+	else
 		r = slice_new_copy(slice_memory(&look->value), REDIS_HEAD, &record.value);
-		record.has_value = r == 0;
-	}
+	record.has_value = r == 0;
 	if (r == 0)
 		records_put(&look->b->records, &key->hash, &record);
 	record_done(&record);
-	*ret = record.version;
+	ret->version = record.version;
+	ret->written = record.written;
 	return r;
 }
 
-static int answer(struct redis_backend *b, const struct look *look, bool whole, const struct slice *value, struct stored *ret)
+static int answer(bool whole, const struct slice *value, struct stored *ret)
 {
-	struct stored stored = *ret;
-	changes_of(&b->changes, look->announced, &stored.written);
-	int r = 0;
-	if (whole)
-		slice_copy(value, &stored.value);
-	else
-		r = redis_partial(slice_memory(value), REDIS_HEAD, stored.size, &stored.value);
-	if (r == 0)
-		*ret = stored;
-	return r;
+	if (!whole)
+		return redis_partial(slice_memory(value), REDIS_HEAD, ret->size, &ret->value);
+	slice_copy(value, &ret->value);
+	return 0;
 }
 
 /* From what is known, if nothing was announced since. 1 and *ret; 0 it has to be looked at; -errno. */
@@ -279,7 +320,8 @@ static int find_known(const struct look *look, const struct record *known, struc
 	struct redis_backend *b = look->b;
 	int64_t ignored;
 	uint64_t round = listener_round(&b->listener, &ignored);
-	bool current = round != 0 && known->has_value && clock_ms() < known->deadline && !has_expired(known->expires) &&
+	bool is_hot = !known->whole && clock_ms() < known->hot_until;
+	bool current = round != 0 && known->has_value && !is_hot && clock_ms() < known->deadline && !has_expired(known->expires) &&
 		changes_of(&b->changes, look->announced, NULL) == known->change;
 	if (!current)
 		return 0;
@@ -288,8 +330,8 @@ static int find_known(const struct look *look, const struct record *known, struc
 		return r == -ESTALE ? 0 : r;
 	if (changes_of(&b->changes, look->announced, NULL) != known->change)
 		return 0;
-	struct stored stored = {.version = known->version, .size = known->size, .expires = known->expires};
-	r = answer(b, look, known->whole, &known->value, &stored);
+	struct stored stored = {.version = known->version, .written = known->written, .size = known->size, .expires = known->expires};
+	r = answer(known->whole, &known->value, &stored);
 	if (r < 0)
 		return r;
 	*ret = stored;
@@ -301,12 +343,16 @@ static int find_anew(struct look *look, const struct key *key, const struct reco
 	bool settled = false;
 	look->all = known && clock_ms() < known->hot_until;
 	int r = look_at(look, NULL, &settled);
+	if (r == 0 && may_be_same(look, known)) {
+		look->all = true;
+		r = look_at(look, NULL, &settled);
+	}
 	if (r < 0)
 		return r;
 	struct stored stored = {.size = look->size, .expires = look->expiry.expires};
-	r = remember(look, key, known, settled, &stored.version);
+	r = remember(look, key, known, settled, &stored);
 	if (r == 0)
-		r = answer(look->b, look, look->whole, &look->value, &stored);
+		r = answer(look->whole, &look->value, &stored);
 	slice_done(&look->value);
 	if (r == 0)
 		*ret = stored;
@@ -334,28 +380,27 @@ int redis_find(struct backend *backend, const struct key *key, struct spool *spo
 
 /* --- the rest of a value --- */
 
-/* Whether what was fetched is the version that was found. */
+/* Whether what was fetched is the version that was found. What is known of that one then is its content, too. */
 static bool is_version(const struct look *look, const struct key *key, const struct version *version, bool settled)
 {
 	struct redis_backend *b = look->b;
 	struct record known;
 	struct version by_head;
 	redis_version_of_head(b, &key->hash, look->size, head_of(look), look->change, &by_head);
-	if (settled && version_equal(&by_head, version))
-		return true;
+	bool is = settled && version_equal(&by_head, version);
 	if (!records_get(&b->records, &key->hash, &known))
-		return false;
-	bool is = version_equal(&known.version, version);
-	if (is && known.change != RECORD_NEVER) {
-		is = settled && known.change == look->change;
-	} else if (is) {
-		XXH128_hash_t content = redis_hash(b, slice_memory(&look->value), (size_t)look->size);
-		bool becomes = is_only_listed(&known, look);
-		is = becomes || (known.content_known && same(known.content, content));
-		known.content_known = true;
-		known.content = content;
-		if (becomes)
+		return is;
+	if (version_equal(&known.version, version)) {
+		if (known.change != RECORD_NEVER)
+			is = is || (settled && known.change == look->change);
+		else
+			is = is || is_only_listed(&known, look);
+		is = is || (known.content_known && same(known.content, look->content));
+		if (is) {
+			known.content_known = true;
+			known.content = look->content;
 			records_put(&b->records, &key->hash, &known);
+		}
 	}
 	record_done(&known);
 	return is;

@@ -275,27 +275,31 @@ static int ask_heads(struct redis_connection *connection, void *arg)
 }
 
 /* Names the version that a find will name too, as long as nothing changes. */
-static void name_version(struct heads *h, const struct head *head, bool fenced, struct version *ret)
+static void name_version(struct heads *h, const struct head *head, bool fenced, struct stored *ret)
 {
 	struct redis_backend *b = h->cursor->backend;
 	const struct key_hash *key = &head->scanned->key.hash;
 	const XXH128_hash_t hash = redis_hash(b, head->bytes, head->length);
 	struct record known;
 	bool settled = fenced && changes_of(&b->changes, head->announced, NULL) == head->change;
-	if (head->size <= REDIS_LISTED_HEAD) {
-		redis_version_of_content(b, key, hash, ret);
-		return;
-	}
 	bool is_known = records_get(&b->records, key, &known);
 	bool is_same = is_known && known.size == head->size && XXH128_isEqual(known.head, hash);
 	uint64_t change = settled ? head->change : changes_unique(&b->changes);
-	/* Where nothing is announced, what a listing has shown of a value is its version until somebody reads another one. */
-	if (is_same && known.change == (settled ? head->change : RECORD_NEVER) && (settled || h->round == 0)) {
-		*ret = known.version;
+	bool is_unchanged = is_same && known.change == (settled ? head->change : RECORD_NEVER) && (settled || h->round == 0);
+	/*
+	 * Where nothing is announced, what a listing has shown of a value is its version until somebody reads another one. One that
+	 * was read, and still begins as it did, has got another TTL, most likely; who opens it makes sure.
+	 */
+	if (is_unchanged || (is_same && known.content_known)) {
+		ret->version = known.version;
+		ret->written = known.written;
+	} else if (head->size <= REDIS_LISTED_HEAD) {
+		redis_version_of_content(b, key, hash, &ret->version);
 	} else {
-		redis_version_of_head(b, key, head->size, hash, change, ret);
+		redis_version_of_head(b, key, head->size, hash, change, &ret->version);
 		if (h->round == 0)
-			records_put(&b->records, key, &(struct record){.version = *ret, .change = RECORD_NEVER, .size = head->size, .head = hash});
+			records_put(&b->records, key, &(struct record){
+				.version = ret->version, .written = ret->written, .change = RECORD_NEVER, .size = head->size, .head = hash});
 		else if (is_known)
 			records_drop(&b->records, key);
 	}
@@ -312,7 +316,7 @@ static int store_head(struct heads *h, const struct head *head, bool fenced, str
 	if (r < 0)
 		return r;
 	changes_of(&b->changes, head->announced, &stored.written);
-	name_version(h, head, fenced, &stored.version);
+	name_version(h, head, fenced, &stored);
 	*ret = stored;
 	return 0;
 }

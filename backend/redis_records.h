@@ -23,6 +23,7 @@
 struct record {
 	struct version version;
 	uint64_t change;
+	struct timespec written; /* when the version was, as far as anybody told */
 	uint64_t size;          /* bytes of the value */
 	XXH128_hash_t head;     /* of its first bytes */
 	bool content_known;

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from entries import Mapping
 from helpers import failure, read
 from redis_server import db, proxy, running, server  # noqa: F401 - fixtures
 
@@ -108,6 +109,38 @@ def test_the_same_bytes_keep_their_inode(source, db, mount):
         inode = os.stat(m / "k").st_ino
         db.set("k", b"s" * size)
         assert os.stat(m / "k").st_ino == inode
+
+
+@pytest.mark.parametrize("size", [400, 4096, 200_000, 3 << 20])
+def test_a_changed_ttl_keeps_inode_mtime_and_pages(source, db, mount, size):
+    m = mount(source)
+    db.set("k", stamped(1, size), ex=3600)
+    assert number_of(read(m / "k"), size) == 1
+    first = os.stat(m / "k")
+    for seconds in (100, 200, 300):
+        db.expire("k", seconds)
+        assert seconds - 2 <= int(os.getxattr(m / "k", "user.ckfs.ttl")) <= seconds
+        os.listdir(m)
+        with os.scandir(m) as listing:
+            assert {entry.name: entry.stat().st_ino for entry in listing}["k"] == first.st_ino
+        now = os.stat(m / "k")
+        assert (now.st_ino, now.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
+    assert all(Mapping.resident(m / "k"))
+
+
+def test_a_value_that_begins_like_the_one_before_is_a_new_one(source, db, mount):
+    """Also where only its end differs, and its TTL is set with it, as an application does."""
+    m = mount(source)
+    value = bytearray(300_000)
+    for n in range(20):
+        value[-1] = n
+        db.set("k", bytes(value), ex=1000 + n)
+        if n % 2:
+            os.stat(m / "k")
+        if n % 3:
+            with os.scandir(m) as listing:
+                assert [entry.stat().st_size for entry in listing if entry.name == "k"] == [len(value)]
+        assert read(m / "k") == value
 
 
 @pytest.mark.parametrize("size", [100, 5000, 300_000])
