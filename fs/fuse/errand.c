@@ -10,9 +10,8 @@
 
 enum { WAITING, ANSWERING, INTERRUPTED };
 
-static void run(struct errand *errand)
+static void answer(struct errand *errand, int r)
 {
-	int r = errand->ask(errand);
 	errand->finish(errand, r);
 	if (errand->done)
 		errand->done(errand);
@@ -46,12 +45,18 @@ static void run_elsewhere(struct work *work)
 		free(errand);
 }
 
+void errand_answer(struct errand *errand)
+{
+	errand->pid = fuse_req_ctx(errand->req)->pid;
+	answer(errand, 0);
+}
+
 void errand_start(struct errand *errand, size_t size)
 {
 	struct mount *m = errand->m;
 	errand->pid = fuse_req_ctx(errand->req)->pid;
 	if (!m->waiters) {
-		run(errand);
+		answer(errand, errand->ask(errand));
 		return;
 	}
 	struct errand *own = malloc(size);

@@ -35,4 +35,7 @@ struct errand {
 /* Begins an errand: `errand` is the first member of a struct of `size` bytes, which is copied where it has to outlive the call. */
 void errand_start(struct errand *errand, size_t size);
 
+/* Ends an errand whose question was answered before it began. */
+void errand_answer(struct errand *errand);
+
 #endif

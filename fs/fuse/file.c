@@ -80,23 +80,21 @@ static void finish_open(struct pending *p, int r)
 	reply_open(p->m, p->req, p->entry, &content, view->afresh, &p->fi);
 }
 
+/* Whether the name of an inode was looked up for this very open: the kernel does not have it from a listing. */
+static bool was_looked_up(struct mount *m, const struct inode *inode, pid_t pid)
+{
+	return retry_take(&m->retries, pid, inode->id) || clock_ms() >= inode->listed_until;
+}
+
 /*
  * The entry that an inode is, to be opened. The newest version is asked for. If it is another one by now,
  * what a lookup has just found is opened all the same: it was the newest then. But an inode that the kernel
  * may have from a listing is looked up again: ESTALE makes the kernel do that (see retries.h).
  */
-static int entry_of_inode(struct mount *m, const struct inode *inode, pid_t pid, struct entry **ret)
+static int entry_of_inode(struct mount *m, const struct inode *inode, bool looked_up, struct entry **ret)
 {
 	struct key key;
 	struct entry *entry;
-	bool comes_back = retry_take(&m->retries, pid, inode->id);
-	bool was_looked_up = comes_back || clock_ms() >= inode->listed_until;
-	/* The name was looked up for this very open: a remote backend is not asked twice. */
-	if (m->waiters && was_looked_up) {
-		*ret = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
-		if (*ret)
-			return 0;
-	}
 	int r = inode_key(m->inodes, inode, &key);
 	if (r < 0)
 		return r;
@@ -112,7 +110,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, pid_t pid,
 		return r;
 
 	entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
-	if (entry && was_looked_up) {
+	if (entry && looked_up) {
 		*ret = entry;
 		return 0;
 	}
@@ -123,6 +121,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, pid_t pid,
 struct opening {
 	struct errand errand;
 	const struct inode *inode; /* held */
+	bool looked_up;
 	unsigned view_id;
 	struct entry *entry; /* a reference */
 	struct fuse_file_info fi;
@@ -131,7 +130,7 @@ struct opening {
 static int ask_inode(struct errand *errand)
 {
 	struct opening *o = container_of(errand, struct opening, errand);
-	return entry_of_inode(errand->m, o->inode, errand->pid, &o->entry);
+	return entry_of_inode(errand->m, o->inode, o->looked_up, &o->entry);
 }
 
 static void finish_inode(struct errand *errand, int r)
@@ -180,9 +179,16 @@ void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	readahead_tune(m);
 	struct opening o = {.errand = {.m = m, .req = req, .ask = ask_inode, .finish = finish_inode, .done = opening_done}};
 	o.inode = inode;
+	o.looked_up = was_looked_up(m, inode, fuse_req_ctx(req)->pid);
 	o.view_id = inode->view;
 	o.fi = *fi;
-	errand_start(&o.errand, sizeof o);
+	/* A remote backend was asked by the lookup. */
+	if (m->waiters && o.looked_up)
+		o.entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
+	if (o.entry)
+		errand_answer(&o.errand);
+	else
+		errand_start(&o.errand, sizeof o);
 }
 
 static struct file *file_of(const struct fuse_file_info *fi)
