@@ -5,6 +5,7 @@
 #include "redis.h"
 
 #include "backends.h"
+#include "redis_tls.h"
 
 #include "ckfs/buf.h"
 #include "ckfs/cleanup.h"
@@ -89,6 +90,20 @@ static int redis_new(const struct options *options, struct redis_backend **ret)
 	return 0;
 }
 
+static enum target_kind kind_of(const char *scheme)
+{
+	return strcmp(scheme, "unix") == 0 ? TARGET_UNIX : strcmp(scheme, "rediss") == 0 ? TARGET_TLS : TARGET_TCP;
+}
+
+/* Who asks for TLS does not get a connection without. */
+static int settle_tls(const char *scheme, const struct options *options, struct redis_target *target, struct error *error)
+{
+	const char *option = tls_option_given(options);
+	if (target->tls)
+		return tls_prepare(target, options, error);
+	return option ? error_set(error, -EINVAL, "-o %s=: %s:// has no TLS; rediss:// has", option, scheme) : 0;
+}
+
 static int redis_open(const char *scheme, const char *location, const struct options *options, struct backend **ret, char **ret_source,
 	struct error *error)
 {
@@ -97,7 +112,9 @@ static int redis_open(const char *scheme, const char *location, const struct opt
 	cleanup_free char *source = NULL;
 	if (redis_new(options, &b) < 0)
 		return error_set(error, -ENOMEM, "no memory");
-	int r = redis_target_read(location, strcmp(scheme, "unix") == 0, &b->target, &source, error);
+	int r = redis_target_read(location, kind_of(scheme), &b->target, &source, error);
+	if (r == 0)
+		r = settle_tls(scheme, options, &b->target, error);
 	if (r == 0 && options->password_file)
 		r = redis_target_read_password(&b->target, options->password_file, error);
 	/* Tried once, so that a mount that cannot work says so. The daemon opens its own. */
@@ -192,7 +209,7 @@ static int redis_statfs(struct backend *backend, struct statvfs *ret)
 
 const struct backend_ops redis_backend = {
 	.name = "redis",
-	.schemes = (const char *const[]){"redis", "unix", NULL},
+	.schemes = (const char *const[]){"redis", "rediss", "unix", NULL},
 	.stores_keys = true,
 	.remote = true,
 	.open = redis_open,

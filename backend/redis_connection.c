@@ -4,14 +4,10 @@
 #include "ckfs/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <hiredis/hiredis.h>
 #include <poll.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 /* How often a wait looks whether it was cancelled. */
 #define CANCEL_MS 100
@@ -22,7 +18,7 @@ static int fail(struct redis_connection *c, int r)
 	return r;
 }
 
-/* Waits until the socket can be read or written. */
+/* Waits until the socket is ready. */
 static int wait_for(struct redis_connection *c, short events)
 {
 	int64_t end = clock_ms() + c->timeout_ms;
@@ -34,7 +30,7 @@ static int wait_for(struct redis_connection *c, short events)
 			return fail(c, -ETIMEDOUT);
 		if (c->cancel && (left < 0 || left > CANCEL_MS))
 			left = CANCEL_MS;
-		struct pollfd p = {.fd = c->fd, .events = events};
+		struct pollfd p = {.fd = c->transport.fd, .events = events};
 		int n = poll(&p, 1, (int)left);
 		if (n > 0)
 			return 0;
@@ -47,18 +43,13 @@ static int wait_for(struct redis_connection *c, short events)
 static ssize_t receive(struct redis_connection *c, void *to, size_t n)
 {
 	for (;;) {
-		ssize_t got = recv(c->fd, to, n, MSG_DONTWAIT);
+		short events;
+		ssize_t got = transport_receive(&c->transport, to, n, &events);
 		if (got > 0)
 			return got;
-		if (got == 0)
-			return fail(c, -ECONNRESET);
-		if (errno == EAGAIN) {
-			int r = wait_for(c, POLLIN);
-			if (r < 0)
-				return r;
-		} else if (errno != EINTR) {
-			return fail(c, errno == ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET);
-		}
+		int r = got == -EAGAIN ? wait_for(c, events) : fail(c, (int)got);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -90,13 +81,12 @@ int connection_send(struct redis_connection *c)
 	size_t at = 0;
 	int r = c->out.failed ? fail(c, -ENOMEM) : 0;
 	while (r == 0 && at < c->out.length) {
-		ssize_t put = send(c->fd, c->out.p + at, c->out.length - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+		short events;
+		ssize_t put = transport_send(&c->transport, c->out.p + at, c->out.length - at, &events);
 		if (put > 0)
 			at += (size_t)put;
-		else if (errno == EAGAIN)
-			r = wait_for(c, POLLOUT);
-		else if (errno != EINTR)
-			r = fail(c, -ECONNRESET);
+		else
+			r = put == -EAGAIN ? wait_for(c, events) : fail(c, (int)put);
 	}
 	c->out.length = 0;
 	return r;
@@ -266,49 +256,14 @@ static const char *where(const struct redis_target *target)
 	return target->path ? target->path : target->host;
 }
 
-/* Why hiredis could not connect. */
-static int connect_error(const redisContext *context, int number, const struct redis_target *target, struct error *error)
-{
-	int r = -number;
-	if (!context)
-		return error_set(error, -ENOMEM, "no memory");
-	/* Only the resolver reports what is no errno. */
-	if (context->err != REDIS_ERR_IO && !target->path)
-		return error_set(error, -EHOSTUNREACH, "%.200s: %s", where(target), context->errstr);
-	if (r == -ENOENT || r == -ENOTSOCK)
-		return error_set(error, -ECONNREFUSED, "%.200s: %s; is the server running?", where(target), strerror(number));
-	if (r == -EINPROGRESS || r == -EAGAIN || r == 0)
-		r = -ETIMEDOUT;
-	if (target->path)
-		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
-	return error_set(error, r, "%.200s port %d: %s%s", where(target), target->port, strerror(-r),
-		r == -ECONNREFUSED ? "; is the server running?" : "");
-}
-
-static int connect_to(const struct redis_target *target, int timeout_ms, int *ret_fd, struct error *error)
-{
-	const struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
-	if (target->path && strlen(target->path) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
-		return error_set(error, -EINVAL, "%.200s: too long for a socket", target->path);
-	errno = 0;
-	redisContext *context = target->path ? redisConnectUnixWithTimeout(target->path, timeout)
-					     : redisConnectWithTimeout(target->host, target->port, timeout);
-	if (!context || context->err) {
-		int r = connect_error(context, errno, target, error);
-		redisFree(context);
-		return r;
-	}
-	if (!target->path)
-		redisEnableKeepAlive(context);
-	*ret_fd = redisFreeKeepFd(context);
-	return 0;
-}
-
 /* The answer to one command of the login. */
 static int read_answer(struct redis_connection *c, const struct redis_target *target, struct error *error)
 {
 	struct reply reply = {0};
 	int r = connection_head(c, &reply);
+	int explained = r < 0 ? transport_explain(&c->transport, target, error) : 0;
+	if (explained < 0)
+		return explained;
 	if (r < 0)
 		return error_set(error, r, "%.200s: %s", where(target),
 			r == -ETIMEDOUT ? "timed out; is this a Redis server?" : r == -ECONNRESET ? "the server has closed the connection"
@@ -367,14 +322,14 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	struct redis_connection *c = malloc(sizeof *c);
 	if (!c)
 		return error_set(error, -ENOMEM, "no memory");
-	c->fd = -1;
+	c->transport = (struct transport){.fd = -1};
 	c->timeout_ms = timeout_ms;
 	c->cancel = NULL;
 	c->broken = c->used = c->armed = false;
 	c->round = c->heads_owed = c->string_owed = 0;
 	c->out = (struct buf){0};
 	c->at = c->filled = 0;
-	int r = connect_to(target, timeout_ms, &c->fd, error);
+	int r = transport_open(target, timeout_ms, &c->transport, error);
 	if (r == 0)
 		r = log_in(c, target, error);
 	if (r < 0) {
@@ -389,8 +344,7 @@ void connection_close(struct redis_connection *connection)
 {
 	if (!connection)
 		return;
-	if (connection->fd >= 0)
-		close(connection->fd);
+	transport_close(&connection->transport);
 	buf_done(&connection->out);
 	free(connection);
 }

@@ -8,7 +8,7 @@
 #define CKFS_REDIS_CONNECTION_H
 
 #include "redis_reply.h"
-#include "redis_target.h"
+#include "redis_transport.h"
 
 #include "ckfs/buf.h"
 
@@ -18,7 +18,7 @@
 #define CONNECTION_BUFFER (32u << 10)
 
 struct redis_connection {
-	int fd;
+	struct transport transport;
 	int timeout_ms;            /* the longest wait without progress; -1: for ever */
 	const atomic_bool *cancel; /* looked at while waiting; NULL: none */
 	bool broken;

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <xxhash.h>
 
 #define CHANNEL "__redis__:invalidate"
@@ -29,7 +28,7 @@ uint64_t listener_hash(const struct listener *listener, const void *key, size_t 
 
 void listener_init(struct listener *listener, const struct redis_target *target, int timeout_ms, uint64_t seed, struct changes *changes)
 {
-	*listener = (struct listener){.target = target, .timeout_ms = timeout_ms, .seed = seed, .changes = changes, .fd = -1};
+	*listener = (struct listener){.target = target, .timeout_ms = timeout_ms, .seed = seed, .changes = changes};
 	pthread_condattr_t attr;
 	pthread_mutex_init(&listener->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -82,10 +81,11 @@ static int read_keys(struct listener *l, struct redis_connection *c)
 static void send_ping(struct listener *l)
 {
 	static const char ping[] = "*1\r\n$4\r\nPING\r\n";
-	ssize_t n = send(l->fd, ping, sizeof ping - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	short ignored;
+	ssize_t n = transport_send(l->transport, ping, sizeof ping - 1, &ignored);
 	/* A socket that takes no 14 bytes serves nobody any more: the thread will see its end. */
 	if (n != (ssize_t)sizeof ping - 1)
-		shutdown(l->fd, SHUT_RDWR);
+		transport_shut_down(l->transport);
 	l->sent++;
 }
 
@@ -173,7 +173,7 @@ static void serve_round(struct listener *l, struct redis_connection *c, int64_t 
 	bool stopping = l->stopping;
 	l->round = stopping ? 0 : ++l->last_round;
 	l->client = client;
-	l->fd = c->fd;
+	l->transport = &c->transport;
 	l->wanted = l->sent = l->answered = 0;
 	l->tried = true;
 	pthread_cond_broadcast(&l->moved);
@@ -184,7 +184,7 @@ static void serve_round(struct listener *l, struct redis_connection *c, int64_t 
 
 	pthread_mutex_lock(&l->lock);
 	l->round = 0;
-	l->fd = -1;
+	l->transport = NULL;
 	pthread_cond_broadcast(&l->moved);
 	pthread_mutex_unlock(&l->lock);
 	/* Before the next round begins. */
@@ -266,7 +266,7 @@ int listener_fence(struct listener *listener, uint64_t round)
 	if (l->round != round)
 		r = -ESTALE;
 	else if (r < 0)
-		shutdown(l->fd, SHUT_RDWR);
+		transport_shut_down(l->transport);
 	pthread_mutex_unlock(&l->lock);
 	return r;
 }
@@ -275,8 +275,8 @@ void listener_done(struct listener *listener)
 {
 	pthread_mutex_lock(&listener->lock);
 	listener->stopping = true;
-	if (listener->fd >= 0)
-		shutdown(listener->fd, SHUT_RDWR);
+	if (listener->transport)
+		transport_shut_down(listener->transport);
 	pthread_cond_broadcast(&listener->moved);
 	pthread_mutex_unlock(&listener->lock);
 	if (listener->started)

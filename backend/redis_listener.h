@@ -25,7 +25,7 @@ struct listener {
 	bool started, tried, stopping;
 	uint64_t round, last_round; /* 0: there is none just now */
 	int64_t client;             /* of this round: the server's number of the connection */
-	int fd;                     /* of the connection; -1: none */
+	struct transport *transport; /* of the connection; NULL: none */
 	uint64_t wanted, sent, answered; /* fences of this round */
 };
 

@@ -126,6 +126,16 @@ static int read_host(struct part place, struct redis_target *target, struct erro
 	return decode(host.n ? host : (struct part){"localhost", 9}, false, &target->host, error);
 }
 
+/* A member that is about TLS. */
+static int read_tls_member(struct part name, struct part value, struct redis_target *target, struct error *error)
+{
+	char **to = target->tls ? tls_settings_text(target->tls, name.p, name.n) : NULL;
+	if (!to)
+		return error_set(error, -EINVAL, "the URL of the server: %.*s= is %s", name.n > 40 ? 40 : (int)name.n, name.p,
+			target->tls ? "not known here" : "for rediss:// only");
+	return *to ? 0 : decode(value, true, to, error);
+}
+
 /* The first of each member counts. `found_db`: there is one. */
 static int read_query(struct part query, struct redis_target *target, bool *found_db, struct error *error)
 {
@@ -139,7 +149,9 @@ static int read_query(struct part query, struct redis_target *target, bool *foun
 			continue;
 		skip(&value, 1);
 		cleanup_free char *text = NULL;
-		if (name.n == 2 && memcmp(name.p, "db", 2) == 0 && !*found_db) {
+		if (tls_settings_is_member(name.p, name.n)) {
+			r = read_tls_member(name, value, target, error);
+		} else if (name.n == 2 && memcmp(name.p, "db", 2) == 0 && !*found_db) {
 			*found_db = true;
 			r = decode(value, true, &text, error);
 			if (r == 0 && !read_db(text, &target->db))
@@ -168,12 +180,12 @@ static void read_path_db(struct part path, struct redis_target *target)
 		target->db = db;
 }
 
-static int read_parts(struct part rest, bool is_unix, struct redis_target *target, char **ret_shown, struct error *error)
+static int read_parts(struct part rest, enum target_kind kind, struct redis_target *target, char **ret_shown, struct error *error)
 {
 	struct part user = {NULL, 0}, whole = take_until(&rest, "#");
 	struct part authority = take_until(&whole, "/?");
 	struct part path = take_until(&whole, "?"), query = whole;
-	bool found_db = false;
+	bool is_unix = kind == TARGET_UNIX, found_db = false;
 	skip(&query, query.n > 0);
 
 	int r = read_login(&authority, target, &user, error);
@@ -190,7 +202,7 @@ static int read_parts(struct part rest, bool is_unix, struct redis_target *targe
 		read_path_db(path, target);
 
 	struct buf shown = {0};
-	buf_puts(&shown, is_unix ? "unix://" : "redis://");
+	buf_puts(&shown, is_unix ? "unix://" : kind == TARGET_TLS ? "rediss://" : "redis://");
 	if (user.n)
 		buf_printf(&shown, "%.*s@", (int)user.n, user.p);
 	buf_printf(&shown, "%.*s%.*s", (int)place.n, place.p, (int)path.n, path.p);
@@ -205,10 +217,12 @@ static int read_parts(struct part rest, bool is_unix, struct redis_target *targe
 	return 0;
 }
 
-int redis_target_read(const char *rest, bool is_unix, struct redis_target *ret, char **ret_shown, struct error *error)
+int redis_target_read(const char *rest, enum target_kind kind, struct redis_target *ret, char **ret_shown, struct error *error)
 {
 	struct redis_target target = {0};
-	int r = read_parts((struct part){rest, strlen(rest)}, is_unix, &target, ret_shown, error);
+	if (kind == TARGET_TLS && !(target.tls = calloc(1, sizeof *target.tls)))
+		return error_set(error, -ENOMEM, "no memory");
+	int r = read_parts((struct part){rest, strlen(rest)}, kind, &target, ret_shown, error);
 	if (r < 0)
 		redis_target_done(&target);
 	else
@@ -251,5 +265,6 @@ void redis_target_done(struct redis_target *target)
 	free(target->path);
 	free(target->user);
 	wipe(target->password);
+	tls_settings_free(target->tls);
 	*target = (struct redis_target){0};
 }

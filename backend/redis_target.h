@@ -2,20 +2,25 @@
  * Which Redis server, and who asks: what a URL says, read as redis-py reads it.
  *
  *   redis://[user[:password]@]host[:port][/db][?db=N]
+ *   rediss://… the same, with TLS
  *   unix://[user[:password]@]/path.sock[?db=N]
  *
  * User, password, host and path are percent-decoded. In the query, `db` wins over the path; `username` and `password` count
- * where there is none before the "@". Other members of a query are settings of redis-py, and are skipped.
+ * where there is none before the "@"; for ssl_… see redis_tls_settings.h. Other members of a query are settings of redis-py, and
+ * are skipped.
  */
 #ifndef CKFS_REDIS_TARGET_H
 #define CKFS_REDIS_TARGET_H
 
+#include "redis_tls_settings.h"
+
 #include "ckfs/error.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #define REDIS_PORT 6379
+
+enum target_kind { TARGET_TCP, TARGET_UNIX, TARGET_TLS };
 
 struct redis_target {
 	char *host; /* NULL: path */
@@ -24,13 +29,14 @@ struct redis_target {
 	char *user; /* NULL: none */
 	char *password; /* NULL: none */
 	int64_t db;
+	struct tls_settings *tls; /* NULL: no TLS */
 };
 
 /*
- * Reads what follows the "://" of a URL. *ret_shown: the same without a password, owned by the caller.
+ * Reads what follows the "://" of a URL. *ret_shown: the same without a password and ssl_…, owned by the caller.
  * 0; -EINVAL, -ENOMEM with the error set, which never holds a password.
  */
-int redis_target_read(const char *rest, bool is_unix, struct redis_target *ret, char **ret_shown, struct error *error);
+int redis_target_read(const char *rest, enum target_kind kind, struct redis_target *ret, char **ret_shown, struct error *error);
 
 /* Takes the password from a file instead: its first line. 0; -errno with the error set. */
 int redis_target_read_password(struct redis_target *target, const char *path, struct error *error);

@@ -28,7 +28,7 @@ static const struct {
 	const char *scheme;
 	const char *what;
 } unavailable[] = {
-	{"rediss", "TLS for Redis"}, {"redis-cluster", "Redis Cluster"}, {"redis-sentinel", "Redis Sentinel"},
+	{"redis-cluster", "Redis Cluster"}, {"redis-sentinel", "Redis Sentinel"},
 	{"memcached", "Memcached"}, {"https", "HTTP service"}, {"http", "HTTP service"},
 };
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +59,7 @@ static int run_with(struct options *options, int argc, char **argv, struct error
 		return 0;
 	}
 	if (options->version) {
-		printf("ckfs %s (libfuse %s)\n", CKFS_VERSION, fuse_pkgversion());
+		printf("ckfs %s (libfuse %s)\nTLS: %s\n", CKFS_VERSION, fuse_pkgversion(), CKFS_HAVE_TLS ? "yes" : "no");
 		return 0;
 	}
 	log_open(options->has_log ? options->log : options->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG);
@@ -70,6 +71,8 @@ int main(int argc, char **argv)
 	struct options options;
 	struct error error = {.text = ""};
 	secrets_harden();
+	/* Who goes away while it is written to is an error, and OpenSSL knows no other way to have it so. */
+	signal(SIGPIPE, SIG_IGN);
 	/* Names match a glob by characters. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (sodium_init() < 0) {

@@ -67,6 +67,26 @@ static int set_password_file(struct options *o, const char *value)
 	return set_path(&o->password_file, value);
 }
 
+static int set_tls_ca(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_ca, value) : -EINVAL;
+}
+
+static int set_tls_cert(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_cert, value) : -EINVAL;
+}
+
+static int set_tls_key(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_key, value) : -EINVAL;
+}
+
+static int set_tls_server_name(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_server_name, value) : -EINVAL;
+}
+
 static int set_fail_closed(struct options *o, const char *value)
 {
 	(void)value;
@@ -216,6 +236,10 @@ static const struct option_row rows[] = {
 	{"prefix=", "TEXT", "only keys that begin with it, named without it", set_prefix},
 	{"tenant=", "TENANT", "only keys of this tenant (prefix t:TENANT:)", set_tenant},
 	{"password_file=", "FILE", "the server's password; mode 0600", set_password_file},
+	{"tls_ca=", "FILE", "CA certificates (PEM), instead of the system's", set_tls_ca},
+	{"tls_cert=", "FILE", "our certificate for rediss:// (PEM)", set_tls_cert},
+	{"tls_key=", "FILE", "its key, when it is not in the same file", set_tls_key},
+	{"tls_server_name=", "NAME", "whom the server's certificate is for (the host)", set_tls_server_name},
 	{"timeout=", "SECONDS", "longest wait for a server without progress (5)", set_timeout},
 	{"master_key_file=", "FILE", "the master key in hex; mode 0600 (CACHEKIT_MASTER_KEY)", set_master_key_file},
 	{"fail_closed", "", "no try where a sealed entry names no key we have", set_fail_closed},
@@ -421,6 +445,10 @@ void options_done(struct options *options)
 	free(options->mountpoint);
 	free(options->match);
 	free(options->password_file);
+	free(options->tls_ca);
+	free(options->tls_cert);
+	free(options->tls_key);
+	free(options->tls_server_name);
 	free(options->prefix);
 	free(options->tenant);
 	free(options->keys_file);
@@ -434,12 +462,13 @@ void options_print_help(void)
 	printf("usage: ckfs [options] [SOURCE] MOUNTPOINT\n\n"
 		"Shows the entries of a CacheKit cache as files.\n\n"
 		"SOURCE: DIR or file:///DIR, the directory of a file cache; redis://HOST[:PORT][/DB]\n"
-		"or unix:///SOCKET[?db=N], a Redis server; without one the environment says, as for\n"
-		"the SDK: CACHEKIT_REDIS_URL, CACHEKIT_FILE_CACHE_DIR, REDIS_URL, or $TMPDIR/cachekit.\n\n"
+		"or unix:///SOCKET[?db=N], a Redis server, rediss:// by TLS; without one the environment\n"
+		"says, as for the SDK: CACHEKIT_REDIS_URL, CACHEKIT_FILE_CACHE_DIR, REDIS_URL, or\n"
+		"$TMPDIR/cachekit.\n\n"
 		"    -f                   stay in the foreground\n"
 		"    -d                   print every request (stays in the foreground)\n"
 		"    -h, --help           this text\n"
-		"    -V, --version        the version\n"
+		"    -V, --version        the version, and whether there is TLS\n"
 		"    -o OPTION[,...]      as mount.fuse(8), and:\n");
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		if (rows[i].help)

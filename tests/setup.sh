@@ -29,6 +29,34 @@ need_python() {
 	cp tests/requirements.txt "$stamp"
 }
 
+# need_hiredis_tls: a hiredis with TLS in .venv/hiredis, which Debian 12 has not. The source is what the Python package of hiredis brings.
+need_hiredis_tls() {
+	local to=$PWD/.venv/hiredis version=3.5.0 work
+	[ "$(cat "$to/version" 2>/dev/null)" = $version ] && return
+	say "building a hiredis with TLS in $to"
+	need_packages libssl-dev
+	work=$(mktemp -d)
+	.venv/bin/python -m pip download -q --disable-pip-version-check --no-deps --no-binary hiredis -d "$work" hiredis==$version
+	tar -xzf "$work"/hiredis-*.tar.gz -C "$work" --strip-components=3 --wildcards '*/vendor/hiredis'
+	rm -rf "$to"
+	mkdir -p "$to/include/hiredis" "$to/lib/pkgconfig"
+	cp "$work"/*.h "$to/include/hiredis"
+	(cd "$work" && gcc -std=gnu99 -O2 -fPIC -c alloc.c async.c hiredis.c net.c read.c sds.c sockcompat.c ssl.c)
+	(cd "$work" && ar rcs "$to/lib/libhiredis_ssl.a" ssl.o && rm ssl.o && ar rcs "$to/lib/libhiredis.a" ./*.o)
+	pkg_config_file "$to" hiredis "" >"$to/lib/pkgconfig/hiredis.pc"
+	pkg_config_file "$to" hiredis_ssl "hiredis openssl" >"$to/lib/pkgconfig/hiredis_ssl.pc"
+	rm -rf "$work"
+	echo $version >"$to/version"
+}
+
+# pkg_config_file PREFIX NAME REQUIRES: its version is in its header.
+pkg_config_file() {
+	local major minor
+	major=$(sed -n 's/^#define HIREDIS_MAJOR //p' "$1/include/hiredis/hiredis.h")
+	minor=$(sed -n 's/^#define HIREDIS_MINOR //p' "$1/include/hiredis/hiredis.h")
+	printf '%s: %s\n' Name "$2" Description "$2" Version "$major.$minor" Requires "$3" Libs "-L$1/lib -l$2" Cflags "-I$1/include/hiredis"
+}
+
 # build DIRECTORY OPTION...: sets up if need be, and compiles.
 build() {
 	local dir=$1

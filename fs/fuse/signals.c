@@ -23,7 +23,6 @@ void signals_block(void)
 	sigset_t set;
 	set_of_all(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 static void on_wake(int number)

@@ -22,6 +22,8 @@ struct options {
 	char *keys_file;       /* absolute; NULL: none */
 	char *master_key_file; /* absolute; NULL: none */
 	char *password_file;   /* absolute; NULL: none */
+	char *tls_ca, *tls_cert, *tls_key; /* files, as given; NULL: none */
+	char *tls_server_name; /* NULL: the host of SOURCE */
 	char *prefix, *tenant; /* only keys under it; NULL: all */
 	double timeout;        /* seconds: the longest wait for a server without progress */
 	bool fail_closed;      /* a sealed entry that names no key of ours is not tried with the current one */

@@ -1,5 +1,5 @@
 /*
- * A server's URL without its password names the same server, and logs nobody in.
+ * A server's URL without its password names the same server, by TLS or not, and logs nobody in.
  *
  * Input: one byte that chooses the scheme, then what follows the "://".
  */
@@ -21,18 +21,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *shown = NULL, *shown_again = NULL;
 	if (size == 0)
 		return 0;
-	bool is_unix = data[0] & 1;
+	static const char *const schemes[] = {[TARGET_TCP] = "redis://", [TARGET_UNIX] = "unix://", [TARGET_TLS] = "rediss://"};
+	enum target_kind kind = data[0] & 1 ? TARGET_UNIX : data[0] & 2 ? TARGET_TLS : TARGET_TCP;
+	bool is_unix = kind == TARGET_UNIX;
 	char *rest = strndup((const char *)data + 1, size - 1);
 	CHECK(rest);
-	int r = redis_target_read(rest, is_unix, &target, &shown, &error);
-	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !target.host && !target.path));
+	int r = redis_target_read(rest, kind, &target, &shown, &error);
+	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !target.host && !target.path && !target.tls));
 	if (r == 0) {
 		CHECK((target.path != NULL) == is_unix && (target.host != NULL) == !is_unix);
 		CHECK(is_unix || (target.port > 0 && target.port <= 65535));
-		const char *scheme = is_unix ? "unix://" : "redis://";
+		CHECK((target.tls != NULL) == (kind == TARGET_TLS));
+		const char *scheme = schemes[kind];
 		CHECK(strncmp(shown, scheme, strlen(scheme)) == 0);
-		CHECK(redis_target_read(shown + strlen(scheme), is_unix, &again, &shown_again, &error) == 0);
+		CHECK(redis_target_read(shown + strlen(scheme), kind, &again, &shown_again, &error) == 0);
 		CHECK(!again.password && strcmp(shown, shown_again) == 0);
+		CHECK(!again.tls || (!again.tls->ca_file && !again.tls->key_file && !again.tls->cert_reqs));
 		CHECK(same_text(target.host, again.host) && same_text(target.path, again.path));
 		CHECK(target.port == again.port && target.db == again.db);
 		CHECK(strstr(rest, "username=") || same_text(target.user, again.user));

@@ -539,6 +539,16 @@ def redis_servers() -> None:
         write("fuzz_redis_target", name, b"\0" + url)
     for name, url in {"path": b"/run/redis.sock?db=2", "login": b"u:p@/a%20b", "none": b"?db=1"}.items():
         write("fuzz_redis_target", f"socket-{name}", b"\1" + url)
+    by_tls = {
+        "files": b"h:6380/1?ssl_ca_certs=%2Fetc%2Fca.pem&ssl_certfile=c+c.pem&ssl_keyfile=c.key&db=2",
+        "checks": b"u:p@[::1]?ssl_cert_reqs=none&ssl_check_hostname=No&ssl_cert_reqs=required",
+        "unknown": b"h?ssl_password=secret",
+        "directory": b"h?ssl_ca_path=&ssl_ca_path=/a%2",
+        "nul": b"h?ssl_keyfile=a%00b",
+    }
+    for name, url in by_tls.items():
+        write("fuzz_redis_target", f"tls-{name}", b"\2" + url)
+    write("fuzz_redis_target", "tls-member-without-it", b"\0" + b"h?ssl_ca_certs=a")
 
 
 if __name__ == "__main__":

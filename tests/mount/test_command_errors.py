@@ -25,7 +25,7 @@ WRONG = {
     "three operands": (["{source}", "{point}", "{tmp}/third"], ["{tmp}/third"]),
     "unknown scheme": (["ftp://host/dir", "{point}"], ["ftp"]),
     "Redis that is not there": (["redis://localhost:1", "{point}"], ["localhost", "refused"]),
-    "Redis with TLS": (["rediss://localhost", "{point}"], ["this build"]),
+    "Redis with TLS, or without it in this build": (["rediss://localhost:1", "{point}"], []),
     "Redis by a socket that is not there": (["unix://{tmp}/no.sock?db=0", "{point}"], ["{tmp}/no.sock", "No such"]),
     "Redis by no socket": (["unix://", "{point}"], ["path"]),
     "Redis with a port that is none": (["redis://localhost:99999", "{point}"], ["port"]),

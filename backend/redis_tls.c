@@ -1,0 +1,289 @@
+#include "redis_tls.h"
+
+#include "ckfs/clock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <hiredis.h>
+#include <hiredis_ssl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A record is at most 16 KiB: several are taken from the socket at once. */
+#define READ_AHEAD ((size_t)64 << 10)
+
+struct tls {
+	pthread_mutex_t lock;  /* OpenSSL takes one thread at a time */
+	SSL *ssl;
+	redisContext *context; /* NULL: not started */
+	bool lent;             /* the context frees `ssl` */
+	unsigned long failure; /* OpenSSL's code; 0: none */
+};
+
+/* --- what is needed before connecting --- */
+
+int tls_prepare(struct redis_target *target, const struct options *options, struct error *error)
+{
+	return tls_settings_settle(target->tls, options, error);
+}
+
+/* Nobody is there to be asked for the passphrase of a key. */
+static int no_passphrase(char *to, int size, int writing, void *arg)
+{
+	(void)to;
+	(void)size;
+	(void)writing;
+	(void)arg;
+	return -1;
+}
+
+static int load_cas(SSL_CTX *ctx, const struct tls_settings *s, struct error *error)
+{
+	if (!s->only_ca_file && SSL_CTX_set_default_verify_paths(ctx) != 1)
+		return error_set(error, -EACCES, "rediss: the system's CA certificates cannot be loaded; -o tls_ca=FILE names others");
+	if (s->ca_file && SSL_CTX_load_verify_locations(ctx, s->ca_file, NULL) != 1)
+		return error_set(error, -EACCES, "%.300s: no CA certificates in it (PEM)", s->ca_file);
+	if (s->ca_dir && SSL_CTX_load_verify_locations(ctx, NULL, s->ca_dir) != 1)
+		return error_set(error, -EACCES, "%.300s: no directory of CA certificates", s->ca_dir);
+	return 0;
+}
+
+static int load_certificate(SSL_CTX *ctx, const struct tls_settings *s, struct error *error)
+{
+	const char *key = s->key_file ? s->key_file : s->cert_file;
+	if (!s->cert_file)
+		return 0;
+	if (SSL_CTX_use_certificate_chain_file(ctx, s->cert_file) != 1)
+		return error_set(error, -EACCES, "%.300s: no certificate in it (PEM)", s->cert_file);
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1)
+		return 0;
+	if (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509)
+		return error_set(error, -EACCES, "%.200s: the key of another certificate than %.200s", key, s->cert_file);
+	return error_set(error, -EACCES, "%.300s: no private key in it (PEM, without a passphrase)%s", key,
+		s->key_file ? "" : "; -o tls_key=FILE names one");
+}
+
+static int context_new(const struct tls_settings *settings, SSL_CTX **ret, struct error *error)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	if (!ctx)
+		return error_set(error, -ENOMEM, "no memory");
+	SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION);
+	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_default_read_buffer_len(ctx, READ_AHEAD);
+	SSL_CTX_set_verify(ctx, settings->unverified ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
+	ERR_clear_error();
+	int r = load_cas(ctx, settings, error);
+	if (r == 0)
+		r = load_certificate(ctx, settings, error);
+	if (r < 0)
+		SSL_CTX_free(ctx);
+	else
+		*ret = ctx;
+	return r;
+}
+
+static char *name_of(const struct redis_target *target)
+{
+	return target->tls->server_name ? target->tls->server_name : target->host;
+}
+
+/* Whom the connection is for: told to the server, unless it is an address, and looked for in its certificate. */
+static bool set_name(SSL *ssl, const struct redis_target *target)
+{
+	char *name = name_of(target);
+	struct in6_addr ignored;
+	bool is_address = inet_pton(AF_INET, name, &ignored) == 1 || inet_pton(AF_INET6, name, &ignored) == 1;
+	if (!is_address && SSL_set_tlsext_host_name(ssl, name) != 1)
+		return false;
+	if (target->tls->unverified || target->tls->any_name)
+		return true;
+	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1 : SSL_set1_host(ssl, name) == 1;
+}
+
+int tls_new(const struct redis_target *target, struct tls **ret, struct error *error)
+{
+	SSL_CTX *ctx = NULL;
+	int r = context_new(target->tls, &ctx, error);
+	if (r < 0)
+		return r;
+	struct tls *tls = calloc(1, sizeof *tls);
+	if (tls) {
+		pthread_mutex_init(&tls->lock, NULL);
+		tls->ssl = SSL_new(ctx);
+	}
+	SSL_CTX_free(ctx);
+	if (!tls || !tls->ssl)
+		r = error_set(error, -ENOMEM, "no memory");
+	else if (!set_name(tls->ssl, target))
+		r = error_set(error, -EACCES, "%.200s: no name that a server can have", name_of(target));
+	if (r < 0)
+		tls_free(tls);
+	else
+		*ret = tls;
+	return r;
+}
+
+void tls_free(struct tls *tls)
+{
+	if (!tls)
+		return;
+	if (!tls->lent)
+		SSL_free(tls->ssl);
+	if (tls->context)
+		redisFree(tls->context);
+	pthread_mutex_destroy(&tls->lock);
+	free(tls);
+}
+
+/* --- bytes --- */
+
+/* What it means that a call has returned r, not a success. Right behind the call; tls->lock is held or nobody else has it. */
+static int result(struct tls *tls, int r, short *ret_events)
+{
+	int number = errno;
+	switch (SSL_get_error(tls->ssl, r)) {
+	case SSL_ERROR_WANT_READ:
+		*ret_events = POLLIN;
+		return -EAGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		*ret_events = POLLOUT;
+		return -EAGAIN;
+	case SSL_ERROR_SSL:
+		/* Not every server takes its leave. */
+		if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+			return -ECONNRESET;
+		tls->failure = ERR_peek_error();
+		return -EIO;
+	case SSL_ERROR_SYSCALL:
+		return number == ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET;
+	default:
+		return -ECONNRESET;
+	}
+}
+
+ssize_t tls_receive(struct tls *tls, void *to, size_t n, short *ret_events)
+{
+	size_t got = 0;
+	pthread_mutex_lock(&tls->lock);
+	ERR_clear_error();
+	int done = SSL_read_ex(tls->ssl, to, n, &got);
+	ssize_t r = done == 1 ? (ssize_t)got : result(tls, done, ret_events);
+	pthread_mutex_unlock(&tls->lock);
+	return r;
+}
+
+ssize_t tls_send(struct tls *tls, const void *from, size_t n, short *ret_events)
+{
+	size_t put = 0;
+	pthread_mutex_lock(&tls->lock);
+	ERR_clear_error();
+	int done = SSL_write_ex(tls->ssl, from, n, &put);
+	ssize_t r = done == 1 ? (ssize_t)put : result(tls, done, ret_events);
+	pthread_mutex_unlock(&tls->lock);
+	return r;
+}
+
+/* --- the handshake --- */
+
+/* What the certificate of the server lacks. */
+static int explain_certificate(long verdict, const struct redis_target *target, struct error *error)
+{
+	if (verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH)
+		return error_set(error, -EACCES, "%.200s port %d: the server's certificate is not for %.100s; -o tls_server_name= gives the name in it",
+			target->host, target->port, name_of(target));
+	const bool unknown = verdict == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT || verdict == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
+		|| verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY || verdict == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
+		|| verdict == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
+	return error_set(error, -EACCES, "%.200s port %d: the server's certificate is not trusted: %s%s", target->host, target->port,
+		X509_verify_cert_error_string(verdict), unknown ? "; -o tls_ca=FILE names its CA" : "");
+}
+
+int tls_explain(const struct tls *tls, const struct redis_target *target, struct error *error)
+{
+	const int reason = ERR_GET_REASON(tls->failure);
+	if (tls->failure == 0)
+		return 0;
+	if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST || reason == SSL_R_PACKET_LENGTH_TOO_LONG)
+		return error_set(error, -EIO, "%.200s port %d: what answers there has no TLS; redis:// is without", target->host, target->port);
+	if (reason == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED || (reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && !target->tls->cert_file))
+		return error_set(error, -EACCES, "%.200s port %d: the server asks for a certificate of ours; -o tls_cert= and tls_key= name one",
+			target->host, target->port);
+	/* Reasons from here on are what the other side says. */
+	const bool is_alert = reason >= SSL_AD_REASON_OFFSET;
+	const char *text = ERR_reason_error_string(tls->failure);
+	return error_set(error, is_alert ? -EACCES : -EIO, "%.200s port %d: TLS failed: %s", target->host, target->port,
+		text ? text : "no reason");
+}
+
+static int explain(const struct tls *tls, const struct redis_target *target, int r, struct error *error)
+{
+	long verdict = target->tls->unverified ? X509_V_OK : SSL_get_verify_result(tls->ssl);
+	if (verdict != X509_V_OK)
+		return explain_certificate(verdict, target, error);
+	int explained = tls_explain(tls, target, error);
+	if (explained < 0)
+		return explained;
+	if (r == -ETIMEDOUT)
+		return error_set(error, r, "%.200s port %d: timed out; does this server have TLS? redis:// is without", target->host, target->port);
+	if (r == -ECONNRESET)
+		return error_set(error, -EIO, "%.200s port %d: the server has closed the connection; does it have TLS? redis:// is without",
+			target->host, target->port);
+	return error_set(error, r, "%.200s port %d: %s", target->host, target->port, strerror(-r));
+}
+
+static int wait_for(int fd, short events, int64_t end)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+	for (int64_t left; (left = end - clock_ms()) > 0;) {
+		int n = poll(&p, 1, (int)left);
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+	return -ETIMEDOUT;
+}
+
+static int shake_hands(struct tls *tls, int64_t end)
+{
+	short events;
+	ERR_clear_error();
+	tls->lent = redisInitiateSSL(tls->context, tls->ssl) == REDIS_OK;
+	if (!tls->lent)
+		return result(tls, -1, &events);
+	for (;;) {
+		ERR_clear_error();
+		int done = SSL_do_handshake(tls->ssl);
+		if (done == 1)
+			return 0;
+		int r = result(tls, done, &events);
+		if (r == -EAGAIN)
+			r = wait_for(tls->context->fd, events, end);
+		if (r < 0)
+			return r;
+	}
+}
+
+int tls_start(struct tls *tls, redisContext *context, const struct redis_target *target, int timeout_ms, struct error *error)
+{
+	int64_t end = clock_ms() + timeout_ms;
+	tls->context = context;
+	/* hiredis goes by its flag, the socket by its own. */
+	context->flags &= ~REDIS_BLOCK;
+	int flags = fcntl(context->fd, F_GETFL);
+	if (flags < 0 || fcntl(context->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return error_set(error, -errno, "%.200s: %s", target->host, strerror(errno));
+	int r = shake_hands(tls, end);
+	return r < 0 ? explain(tls, target, r, error) : 0;
+}

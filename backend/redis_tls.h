@@ -1,0 +1,39 @@
+/*
+ * TLS over a socket that hiredis has connected: OpenSSL, by way of hiredis_ssl. A build without that has redis_no_tls.c in its place.
+ *
+ * The certificate of the server and the name in it are checked by OpenSSL in the handshake; hiredis_ssl alone would not look at the name.
+ */
+#ifndef CKFS_REDIS_TLS_H
+#define CKFS_REDIS_TLS_H
+
+#include "redis_target.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct redisContext;
+struct tls;
+
+/* Settles what the target asks for, while the caller's directory is the current one. 0; -errno with the error set. */
+int tls_prepare(struct redis_target *target, const struct options *options, struct error *error);
+
+/* Reads the files, each time anew, so that a certificate can be renewed. 0; -EACCES, -ENOMEM with the error set. */
+int tls_new(const struct redis_target *target, struct tls **ret, struct error *error);
+
+/*
+ * The handshake; takes the context over, also when it fails. From then on its descriptor does not block.
+ * 0; -EACCES a certificate is not good; -ETIMEDOUT, -EIO, -ENOMEM; with the error set.
+ */
+int tls_start(struct tls *tls, struct redisContext *context, const struct redis_target *target, int timeout_ms, struct error *error);
+
+/* Closes the descriptor too. NULL is allowed. */
+void tls_free(struct tls *tls);
+
+/* As transport_receive() and transport_send(). Threads may call them at the same time. */
+ssize_t tls_receive(struct tls *tls, void *to, size_t n, short *ret_events);
+ssize_t tls_send(struct tls *tls, const void *from, size_t n, short *ret_events);
+
+/* As transport_explain(). */
+int tls_explain(const struct tls *tls, const struct redis_target *target, struct error *error);
+
+#endif

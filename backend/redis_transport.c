@@ -1,0 +1,130 @@
+#include "redis_transport.h"
+
+#include "redis_tls.h"
+
+#include <errno.h>
+#include <hiredis.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const char *where(const struct redis_target *target)
+{
+	return target->path ? target->path : target->host;
+}
+
+/* Why hiredis could not connect. */
+static int connect_error(const redisContext *context, int number, const struct redis_target *target, struct error *error)
+{
+	int r = -number;
+	if (!context)
+		return error_set(error, -ENOMEM, "no memory");
+	/* Only the resolver reports what is no errno. */
+	if (context->err != REDIS_ERR_IO && !target->path)
+		return error_set(error, -EHOSTUNREACH, "%.200s: %s", where(target), context->errstr);
+	if (r == -ENOENT || r == -ENOTSOCK)
+		return error_set(error, -ECONNREFUSED, "%.200s: %s; is the server running?", where(target), strerror(number));
+	if (r == -EINPROGRESS || r == -EAGAIN || r == 0)
+		r = -ETIMEDOUT;
+	if (target->path)
+		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
+	return error_set(error, r, "%.200s port %d: %s%s", where(target), target->port, strerror(-r),
+		r == -ECONNREFUSED ? "; is the server running?" : "");
+}
+
+static int connect_to(const struct redis_target *target, int timeout_ms, redisContext **ret, struct error *error)
+{
+	const struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+	if (target->path && strlen(target->path) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
+		return error_set(error, -EINVAL, "%.200s: too long for a socket", target->path);
+	errno = 0;
+	redisContext *context = target->path ? redisConnectUnixWithTimeout(target->path, timeout)
+					     : redisConnectWithTimeout(target->host, target->port, timeout);
+	if (!context || context->err) {
+		int r = connect_error(context, errno, target, error);
+		redisFree(context);
+		return r;
+	}
+	if (!target->path)
+		redisEnableKeepAlive(context);
+	*ret = context;
+	return 0;
+}
+
+int transport_open(const struct redis_target *target, int timeout_ms, struct transport *ret, struct error *error)
+{
+	struct transport transport = {.fd = -1};
+	redisContext *context = NULL;
+	/* What is wrong with a file is told before anything is sent. */
+	int r = target->tls ? tls_new(target, &transport.tls, error) : 0;
+	if (r == 0)
+		r = connect_to(target, timeout_ms, &context, error);
+	if (r == 0 && transport.tls) {
+		transport.fd = context->fd;
+		r = tls_start(transport.tls, context, target, timeout_ms, error);
+	} else if (r == 0) {
+		transport.fd = redisFreeKeepFd(context);
+	}
+	if (r < 0)
+		tls_free(transport.tls);
+	else
+		*ret = transport;
+	return r;
+}
+
+void transport_close(struct transport *transport)
+{
+	if (transport->tls)
+		tls_free(transport->tls);
+	else if (transport->fd >= 0)
+		close(transport->fd);
+	*transport = (struct transport){.fd = -1};
+}
+
+void transport_shut_down(const struct transport *transport)
+{
+	shutdown(transport->fd, SHUT_RDWR);
+}
+
+ssize_t transport_receive(struct transport *transport, void *to, size_t n, short *ret_events)
+{
+	if (transport->tls)
+		return tls_receive(transport->tls, to, n, ret_events);
+	for (;;) {
+		ssize_t got = recv(transport->fd, to, n, MSG_DONTWAIT);
+		if (got > 0)
+			return got;
+		if (got == 0)
+			return -ECONNRESET;
+		if (errno == EAGAIN) {
+			*ret_events = POLLIN;
+			return -EAGAIN;
+		}
+		if (errno != EINTR)
+			return errno == ETIMEDOUT ? -ETIMEDOUT : -ECONNRESET;
+	}
+}
+
+ssize_t transport_send(struct transport *transport, const void *from, size_t n, short *ret_events)
+{
+	if (transport->tls)
+		return tls_send(transport->tls, from, n, ret_events);
+	for (;;) {
+		ssize_t put = send(transport->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (put > 0)
+			return put;
+		if (errno == EAGAIN) {
+			*ret_events = POLLOUT;
+			return -EAGAIN;
+		}
+		if (errno != EINTR)
+			return -ECONNRESET;
+	}
+}
+
+int transport_explain(const struct transport *transport, const struct redis_target *target, struct error *error)
+{
+	return transport->tls ? tls_explain(transport->tls, target, error) : 0;
+}

@@ -1,0 +1,46 @@
+"""CAs and certificates, made with openssl."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+from dataclasses import dataclass
+
+NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+
+
+def openssl(*args) -> None:
+    run = subprocess.run(["openssl", *map(str, args)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+@dataclass
+class Certificate:
+    cert: pathlib.Path
+    key: pathlib.Path
+
+    def both(self) -> pathlib.Path:
+        """One file that holds certificate and key."""
+        path = self.cert.with_suffix(".both")
+        path.write_bytes(self.cert.read_bytes() + self.key.read_bytes())
+        return path
+
+
+class Authority:
+    """A CA of its own."""
+
+    def __init__(self, directory: pathlib.Path, name: str):
+        self.directory, self.name = directory, name
+        self.pem, self.key = directory / f"{name}.pem", directory / f"{name}.key"
+        openssl("req", "-x509", *NEW_KEY, "-nodes", "-keyout", self.key, "-out", self.pem, "-subj", f"/CN={name}", "-days", 10)
+
+    def issue(self, name: str, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 5) -> Certificate:
+        """A certificate for `names`; with days=-1 it has expired."""
+        stem = self.directory / f"{self.name}-{name}"
+        made = Certificate(stem.with_suffix(".pem"), stem.with_suffix(".key"))
+        request, extensions = stem.with_suffix(".csr"), stem.with_suffix(".ext")
+        extensions.write_text(f"subjectAltName={names}\n")
+        openssl("req", *NEW_KEY, "-nodes", "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
+        signing = ["-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-days", days, "-extfile", extensions]
+        openssl("x509", "-req", "-in", request, "-out", made.cert, *signing)
+        return made

@@ -1,0 +1,170 @@
+"""§5, §6 by TLS: values come whole and new, and trouble is an errno in bounded time, as without it."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from commands import until
+from helpers import failure, read
+from tls_server import live, pki, relay, running_tls  # noqa: F401 - fixtures
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+@pytest.mark.parametrize("size", [0, 1, 16_384, 70_000, 5 << 20])
+def test_values_come_whole_and_the_newest_one(pki, mount, version, size):
+    with running_tls(pki.good, pki.ca.pem, "--tls-auth-clients", "no", "--tls-protocols", version) as s:
+        m = mount(s.rediss, f"tls_ca={pki.ca.pem}")
+        for i in range(10):
+            value = random.Random(i).randbytes(size)
+            s.client().set("k", value)
+            assert read(m / "k") == value and os.stat(m / "k").st_size == size
+
+
+def test_a_listing_shows_all(pki, live, mount):
+    live.client().mset({f"k{i}": b"v" * (i % 3000) for i in range(3000)})
+    m = mount(live.rediss, f"tls_ca={pki.ca.pem}")
+    assert sorted(os.listdir(m / "raw")) == sorted(f"k{i}" for i in range(3000))
+    assert sum(e.stat().st_size for e in os.scandir(m / "raw")) == sum(i % 3000 for i in range(3000))
+
+
+@pytest.mark.parametrize("size", [400, 300_000])
+def test_readers_of_a_key_that_is_overwritten_see_whole_values(pki, live, mount, size):
+    m = mount(live.rediss, f"tls_ca={pki.ca.pem}")
+    db, stop, wrong = live.client(), threading.Event(), []
+    written = 0
+    db.set("k", b"%016d" % 0 * (size // 16))
+
+    def reader():
+        while not stop.is_set():
+            least = written
+            value = read(m / "k")
+            if value != value[:16] * (size // 16) or int(value[:16]) < least:
+                wrong.append(value[:64])
+
+    threads = [threading.Thread(target=reader) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        db.set("k", b"%016d" % (written + 1) * (size // 16))
+        written += 1
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong and written > 20
+
+
+# Faults
+
+
+def test_records_that_trickle_are_read(pki, live, relay, mount):
+    value = bytes(range(256)) * 100
+    live.client().set("k", value)
+    relay.pass_on = lambda data: [data[i : i + 7] for i in range(0, len(data), 7)]
+    m = mount(relay.url, f"tls_ca={pki.ca.pem}")
+    assert read(m / "k") == value and "k" in os.listdir(m)
+
+
+@pytest.mark.parametrize("what", ["cut", "garbled"])
+@pytest.mark.parametrize("at", [1, 20, 1000, 70_000, 150_000])
+def test_a_reply_that_is_cut_or_garbled_is_eio_and_the_next_one_whole(pki, live, relay, mount, at, what):
+    db = live.client()
+    db.set("k", b"v" * 200_000)
+    m = mount(relay.url, f"tls_ca={pki.ca.pem}")
+    assert read(m / "k") == b"v" * 200_000
+    db.set("k", b"w" * 200_000)
+    passed = 0
+
+    def spoil(data):
+        nonlocal passed
+        at_here, passed = at - passed, passed + len(data)
+        if not 0 <= at_here < len(data):
+            return [data]
+        return [data[:at_here], *([None] if what == "cut" else [bytes([data[at_here] ^ 1]), data[at_here + 1 :]])]
+
+    relay.pass_on = spoil
+    assert failure(m / "k") in ("EIO", None)
+    relay.pass_on = lambda data: [data]
+    assert until(lambda: failure(m / "k") is None, 5)
+    assert read(m / "k") == b"w" * 200_000
+    db.set("k", b"x")
+    assert read(m / "k") == b"x"
+
+
+def test_connections_that_are_cut_in_the_handshake_or_later_leave_nothing(pki, live, relay, mount):
+    live.client().set("k", b"v" * 1000)
+    m = mount(relay.url, f"tls_ca={pki.ca.pem}", "timeout=2")
+    assert read(m / "k") == b"v" * 1000
+    before = len(os.listdir(f"/proc/{m.pid}/fd"))
+    for i in range(40):
+        relay.pass_on = (lambda data: [data[:i], None]) if i % 2 else (lambda data: [data])
+        relay.cut()
+        failure(m / "k")
+    relay.pass_on = lambda data: [data]
+    assert until(lambda: failure(m / "k") is None, 5)
+    assert len(os.listdir(f"/proc/{m.pid}/fd")) <= before + 8
+
+
+def test_a_server_that_stops_to_answer_times_out(pki, live, mount):
+    live.client().set("k", b"v")
+    m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=0.5")
+    assert read(m / "k") == b"v"
+    os.kill(live.process.pid, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        assert failure(m / "k") == "ETIMEDOUT"
+        assert 0.4 < time.monotonic() - start < 3
+    finally:
+        os.kill(live.process.pid, signal.SIGCONT)
+    assert until(lambda: failure(m / "k") is None, 5)
+
+
+def test_who_waits_can_be_interrupted(pki, live, mount):
+    live.client().set("k", b"v" * 200_000)
+    m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=20")
+    os.stat(m / "k")
+    os.kill(live.process.pid, signal.SIGSTOP)
+    try:
+        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        assert reader.poll() is None
+        start = time.monotonic()
+        reader.send_signal(signal.SIGINT)
+        reader.wait(5)
+        assert time.monotonic() - start < 1
+    finally:
+        os.kill(live.process.pid, signal.SIGCONT)
+    assert read(m / "k") == b"v" * 200_000
+
+
+def test_restarts_under_load_give_errors_or_whole_values(pki, live, mount):
+    value = os.urandom(300_000)
+    live.client().set("k", value)
+    m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=2")
+    stop, wrong, right = threading.Event(), [], []
+
+    def reader():
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                (right if read(m / "k") == value else wrong).append(1)
+
+    threads = [threading.Thread(target=reader) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        time.sleep(0.5)
+        live.kill()
+        live.start()
+        live.client().set("k", value)
+    time.sleep(1.2)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert right and not wrong
+    assert read(m / "k") == value
