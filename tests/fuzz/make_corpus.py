@@ -549,6 +549,26 @@ def redis_servers() -> None:
     for name, url in by_tls.items():
         write("fuzz_redis_target", f"tls-{name}", b"\2" + url)
     write("fuzz_redis_target", "tls-member-without-it", b"\0" + b"h?ssl_ca_certs=a")
+    several = {
+        "one": b"h",
+        "three": b"us%3Aer:p%40ss@a:7000,[::1]:7001,c.example.org/service-1.x/3?db=4#x",
+        "no-port": b"a:,b,:/s",
+        "empty-between": b"a,,b/s",
+        "many": b",".join([b"h"] * 65) + b"/s",
+        "no-service": b"a,b/",
+        "bad-service": b"a/s%20t",
+        "bad-port": b"a:1,b:70000/s",
+        "db": b"a,b/1",
+        "query-login": b"h,i/s?username=u&password=a+b%20c",
+        "comma-in-password": b":a,b@c,d/s",
+        "ipv6-open": b"[::1,h/s",
+        "long-host": b"h" * 300 + b"/s",
+        "nul": b"%00/s",
+        "empty": b"",
+    }
+    for name, url in several.items():
+        write("fuzz_redis_seeds", f"cluster-{name}", b"\0" + url)
+        write("fuzz_redis_seeds", f"sentinel-{name}", b"\1" + url)
 
 
 if __name__ == "__main__":

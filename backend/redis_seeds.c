@@ -1,0 +1,193 @@
+/* Each server is read as the URL of a single one, with the login and the database that all of them share. */
+#include "redis_seeds.h"
+
+#include "ckfs/buf.h"
+#include "ckfs/cleanup.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a URL is made of, as it stands there. */
+struct parts {
+	const char *scheme;
+	const char *login; /* with its '@'; may be empty */
+	int login_length;
+	const char *servers;
+	int servers_length;
+	const char *service; /* of a sentinel's path */
+	int service_length;
+	const char *path; /* /db, with what is before the '?' */
+	int path_length;
+	const char *query; /* with its '?' */
+	int query_length;
+};
+
+static void split(const char *rest, struct parts *ret)
+{
+	const int authority = (int)strcspn(rest, "/?#");
+	int at = authority;
+	while (at > 0 && rest[at - 1] != '@')
+		at--;
+	ret->login = rest;
+	ret->login_length = at;
+	ret->servers = rest + at;
+	ret->servers_length = authority - at;
+	ret->path = rest + authority;
+	ret->path_length = (int)strcspn(ret->path, "?#");
+	ret->query = ret->path + ret->path_length;
+	ret->query_length = (int)strcspn(ret->query, "#");
+}
+
+/* Takes /service off the path. Sentinels know no other characters. */
+static int split_service(struct parts *parts, struct error *error)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
+	bool has_slash = parts->path_length > 0;
+	parts->service = parts->path + has_slash;
+	parts->service_length = (int)strspn(parts->service, allowed);
+	int left = parts->path_length - has_slash - parts->service_length;
+	if (parts->service_length == 0)
+		return error_set(error, -EINVAL, "redis-sentinel://: no service; it is redis-sentinel://HOST[,HOST...]/SERVICE[/DB]");
+	if (left > 0 && parts->service[parts->service_length] != '/')
+		return error_set(error, -EINVAL, "redis-sentinel://: a service has letters, digits and .-_ only");
+	parts->path = parts->service + parts->service_length;
+	parts->path_length = left;
+	return 0;
+}
+
+/* The URL of one server. A sentinel without a port has its own. */
+static int read_server(const struct parts *parts, const char *server, int n, bool is_sentinel, struct redis_target *ret, char **ret_shown,
+	struct error *error)
+{
+	struct buf url = {0};
+	const char *name_end = memrchr(server, ']', (size_t)n);
+	name_end = name_end ? name_end : server;
+	bool has_port = memchr(name_end, ':', (size_t)(server + n - name_end)) && server[n - 1] != ':';
+	buf_put(&url, parts->login, (size_t)parts->login_length);
+	if (n == 0 || server[0] == ':')
+		buf_puts(&url, "localhost");
+	buf_put(&url, server, (size_t)n);
+	if (is_sentinel && !has_port)
+		buf_printf(&url, "%s%d", n > 0 && server[n - 1] == ':' ? "" : ":", SENTINEL_PORT);
+	buf_put(&url, parts->path, (size_t)parts->path_length);
+	buf_put(&url, parts->query, (size_t)parts->query_length);
+	buf_put(&url, "", 1);
+	int r = url.failed ? error_set(error, -ENOMEM, "no memory") : redis_target_read(url.p, false, ret, ret_shown, error);
+	if (url.p)
+		sodium_memzero(url.p, url.capacity);
+	buf_done(&url);
+	return r;
+}
+
+/* Adds one; the login of the first is that of all. */
+static int add_server(const struct parts *parts, const char *server, int n, struct redis_target *login, struct redis_seeds *seeds,
+	bool *found_db, struct error *error)
+{
+	struct redis_target target = {0};
+	cleanup_free char *shown = NULL;
+	if (seeds->count == SEEDS_MAX)
+		return error_set(error, -EINVAL, "%s: more than %d servers", parts->scheme, SEEDS_MAX);
+	int r = read_server(parts, server, n, seeds->service != NULL, &target, &shown, error);
+	if (r < 0)
+		return r;
+	struct redis_address *address = &seeds->servers[seeds->count];
+	if (strlen(target.host) >= sizeof address->host) {
+		redis_target_done(&target);
+		return error_set(error, -EINVAL, "%s: the name of a host is too long", parts->scheme);
+	}
+	strcpy(address->host, target.host);
+	address->port = target.port;
+	if (seeds->count++ == 0) {
+		*found_db = strchr(shown, '?');
+		free(target.host);
+		target.host = NULL;
+		*login = target;
+	} else {
+		redis_target_done(&target);
+	}
+	return 0;
+}
+
+static int add_servers(const struct parts *parts, struct redis_target *login, struct redis_seeds *seeds, bool *found_db, struct error *error)
+{
+	const char *server = parts->servers, *end = server + parts->servers_length;
+	for (;;) {
+		const char *comma = memchr(server, ',', (size_t)(end - server));
+		int n = (int)((comma ? comma : end) - server);
+		if (n == 0 && parts->servers_length > 0)
+			return error_set(error, -EINVAL, "%s: a comma without a server behind or before it", parts->scheme);
+		int r = add_server(parts, server, n, login, seeds, found_db, error);
+		if (r < 0 || !comma)
+			return r;
+		server = comma + 1;
+	}
+}
+
+static char *shown_new(const struct parts *parts, const struct redis_seeds *seeds, const struct redis_target *login, bool found_db)
+{
+	struct buf shown = {0};
+	const char *colon = memchr(parts->login, ':', (size_t)parts->login_length);
+	const int user = colon ? (int)(colon - parts->login) : parts->login_length - (parts->login_length > 0);
+	buf_puts(&shown, parts->scheme);
+	if (user > 0)
+		buf_printf(&shown, "%.*s@", user, parts->login);
+	buf_printf(&shown, "%.*s", parts->servers_length, parts->servers);
+	if (seeds->service)
+		buf_printf(&shown, "/%s", seeds->service);
+	buf_printf(&shown, "%.*s", parts->path_length, parts->path);
+	if (found_db)
+		buf_printf(&shown, "?db=%lld", (long long)login->db);
+	buf_put(&shown, "", 1);
+	if (shown.failed)
+		buf_done(&shown);
+	return shown.failed ? NULL : shown.p;
+}
+
+static int read_parts(struct parts *parts, bool is_sentinel, struct redis_target *login, struct redis_seeds *seeds, char **ret_shown,
+	struct error *error)
+{
+	bool found_db = false;
+	int r = is_sentinel ? split_service(parts, error) : 0;
+	if (r < 0)
+		return r;
+	seeds->servers = calloc(SEEDS_MAX, sizeof *seeds->servers);
+	seeds->service = is_sentinel ? strndup(parts->service, (size_t)parts->service_length) : NULL;
+	if (!seeds->servers || (is_sentinel && !seeds->service))
+		return error_set(error, -ENOMEM, "no memory");
+	r = add_servers(parts, login, seeds, &found_db, error);
+	if (r < 0)
+		return r;
+	if (!is_sentinel && login->db != 0)
+		return error_set(error, -EINVAL, "redis-cluster://: a cluster has database 0 only");
+	*ret_shown = shown_new(parts, seeds, login, found_db);
+	return *ret_shown ? 0 : error_set(error, -ENOMEM, "no memory");
+}
+
+int redis_seeds_read(const char *rest, bool is_sentinel, struct redis_target *ret_login, struct redis_seeds *ret, char **ret_shown,
+	struct error *error)
+{
+	struct parts parts = {.scheme = is_sentinel ? "redis-sentinel://" : "redis-cluster://"};
+	struct redis_target login = {0};
+	struct redis_seeds seeds = {0};
+	if (strlen(rest) > INT32_MAX / 2)
+		return error_set(error, -EINVAL, "%s: too long", parts.scheme);
+	split(rest, &parts);
+	int r = read_parts(&parts, is_sentinel, &login, &seeds, ret_shown, error);
+	if (r < 0) {
+		redis_target_done(&login);
+		redis_seeds_done(&seeds);
+		return r;
+	}
+	*ret_login = login;
+	*ret = seeds;
+	return 0;
+}
+
+void redis_seeds_done(struct redis_seeds *seeds)
+{
+	free(seeds->servers);
+	free(seeds->service);
+	*seeds = (struct redis_seeds){0};
+}
