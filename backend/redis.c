@@ -1,5 +1,5 @@
 /*
- * The Redis backend: one server, values under their keys as strings. It only ever reads, and touches nothing: no eviction
+ * The Redis backend: one server or several, values under their keys as strings. It only ever reads, and touches nothing: no eviction
  * order, no TTL, no lock.
  */
 #include "redis.h"
@@ -25,8 +25,7 @@
 static void redis_close(struct backend *backend)
 {
 	struct redis_backend *b = redis_of(backend);
-	listener_done(&b->listener);
-	pool_done(&b->pool);
+	nodes_done(&b->nodes);
 	records_done(&b->records);
 	changes_done(&b->changes);
 	redis_target_done(&b->target);
@@ -66,19 +65,21 @@ static int make_prefix(const struct options *options, struct backend *b)
 	return 0;
 }
 
-static int redis_new(const struct options *options, struct redis_backend **ret)
+/* Takes over the seeds, also when it fails. */
+static int redis_new(const struct options *options, struct redis_seeds *seeds, struct redis_backend **ret)
 {
 	struct redis_backend *b = calloc(1, sizeof *b);
-	if (!b)
+	if (!b) {
+		redis_seeds_done(seeds);
 		return -ENOMEM;
+	}
 	b->backend.ops = &redis_backend;
 	b->timeout_ms = (int)(options->timeout * 1000);
 	randombytes_buf(&b->seed, sizeof b->seed);
 	pthread_mutex_init(&b->memory_lock, NULL);
 	int r = changes_init(&b->changes);
 	int second = records_init(&b->records);
-	listener_init(&b->listener, &b->target, b->timeout_ms, b->seed, &b->changes);
-	pool_init(&b->pool, &b->target, b->timeout_ms, &b->listener);
+	nodes_init(&b->nodes, &b->target, seeds, options->read_from == READ_FROM_REPLICA, b->timeout_ms, b->seed, &b->changes);
 	r = r < 0 ? r : second;
 	if (r == 0)
 		r = make_prefix(options, &b->backend);
@@ -104,27 +105,46 @@ static int settle_tls(const char *scheme, const struct options *options, struct 
 	return option ? error_set(error, -EINVAL, "-o %s=: %s:// has no TLS; rediss:// has", option, scheme) : 0;
 }
 
+/* What the URL says. */
+static int read_source(const char *scheme, const char *location, const struct options *options, struct redis_target *target,
+	struct redis_seeds *seeds, char **ret_source, struct error *error)
+{
+	bool several = strcmp(scheme, "redis-cluster") == 0 || strcmp(scheme, "redis-sentinel") == 0;
+	int r = several ? redis_seeds_read(location, strcmp(scheme, "redis-sentinel") == 0, target, seeds, ret_source, error)
+			: redis_target_read(location, kind_of(scheme), target, ret_source, error);
+	if (r == 0 && !several && options->read_from == READ_FROM_REPLICA)
+		r = error_set(error, -EINVAL, "-o read_from=replica: a single server has none; it is for redis-cluster:// and redis-sentinel://");
+	if (r == 0)
+		r = settle_tls(scheme, options, target, error);
+	if (r == 0 && options->password_file)
+		r = redis_target_read_password(target, options->password_file, error);
+	return r;
+}
+
 static int redis_open(const char *scheme, const char *location, const struct options *options, struct backend **ret, char **ret_source,
 	struct error *error)
 {
 	struct redis_backend *b;
-	struct redis_connection *first;
+	struct redis_target target = {0};
+	struct redis_seeds seeds = {0};
 	cleanup_free char *source = NULL;
-	if (redis_new(options, &b) < 0)
+	int r = read_source(scheme, location, options, &target, &seeds, &source, error);
+	if (r < 0) {
+		redis_target_done(&target);
+		redis_seeds_done(&seeds);
+		return r;
+	}
+	if (redis_new(options, &seeds, &b) < 0) {
+		redis_target_done(&target);
 		return error_set(error, -ENOMEM, "no memory");
-	int r = redis_target_read(location, kind_of(scheme), &b->target, &source, error);
-	if (r == 0)
-		r = settle_tls(scheme, options, &b->target, error);
-	if (r == 0 && options->password_file)
-		r = redis_target_read_password(&b->target, options->password_file, error);
+	}
+	b->target = target;
 	/* Tried once, so that a mount that cannot work says so. The daemon opens its own. */
-	if (r == 0)
-		r = connection_open(&b->target, b->timeout_ms, &first, error);
+	r = nodes_open(&b->nodes, error);
 	if (r < 0) {
 		redis_close(&b->backend);
 		return r;
 	}
-	connection_close(first);
 	*ret = &b->backend;
 	*ret_source = steal(source);
 	return 0;
@@ -139,7 +159,7 @@ static int redis_changed(struct backend *backend, struct timespec *ret)
 /* --- df --- */
 
 struct memory {
-	uint64_t used, max, system;
+	uint64_t used, max; /* a server without a limit has that of its machine */
 };
 
 /* The number behind a name in the text of INFO, else 0. */
@@ -162,9 +182,27 @@ static int ask_memory(struct redis_connection *c, void *arg)
 		r = connection_text(c, INFO_MAX, &info, &n);
 	if (r < 0 || !info)
 		return r;
-	*memory = (struct memory){number_of(info, "used_memory:"), number_of(info, "maxmemory:"), number_of(info, "total_system_memory:")};
+	uint64_t max = number_of(info, "maxmemory:");
+	memory->used += number_of(info, "used_memory:");
+	memory->max += max ? max : number_of(info, "total_system_memory:");
 	free(info);
 	return 0;
+}
+
+/* The sums of all servers. */
+static int ask_all_memory(struct redis_backend *b, struct memory *ret)
+{
+	struct node_list list;
+	struct memory memory = {0};
+	int r = nodes_list(&b->nodes, &list);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < list.count; i++)
+		r = nodes_ask_one(&b->nodes, &list, i, ask_memory, &memory);
+	node_list_done(&b->nodes, &list);
+	if (r == 0)
+		*ret = memory;
+	return r == -ESTALE ? -EAGAIN : r;
 }
 
 /* Asks again after a second. One who may not ask sees a filesystem without a size. */
@@ -178,12 +216,12 @@ static int learn_memory(struct redis_backend *b, uint64_t *ret_used, uint64_t *r
 	pthread_mutex_unlock(&b->memory_lock);
 	if (known)
 		return 0;
-	int r = pool_ask(&b->pool, ask_memory, &memory, NULL);
+	int r = ask_all_memory(b, &memory);
 	if (r < 0 && r != -EACCES && r != -ENOSYS)
 		return r;
 	pthread_mutex_lock(&b->memory_lock);
 	*ret_used = b->memory_used = memory.used;
-	*ret_max = b->memory_max = memory.max ? memory.max : memory.system;
+	*ret_max = b->memory_max = memory.max;
 	b->memory_until = clock_ms() + MEMORY_MS;
 	pthread_mutex_unlock(&b->memory_lock);
 	return 0;
@@ -209,7 +247,7 @@ static int redis_statfs(struct backend *backend, struct statvfs *ret)
 
 const struct backend_ops redis_backend = {
 	.name = "redis",
-	.schemes = (const char *const[]){"redis", "rediss", "unix", NULL},
+	.schemes = (const char *const[]){"redis", "rediss", "unix", "redis-cluster", "redis-sentinel", NULL},
 	.stores_keys = true,
 	.remote = true,
 	.open = redis_open,

@@ -2,7 +2,7 @@
 #ifndef CKFS_REDIS_H
 #define CKFS_REDIS_H
 
-#include "redis_pool.h"
+#include "redis_nodes.h"
 #include "redis_records.h"
 
 #include "ckfs/backend.h"
@@ -22,8 +22,7 @@ struct redis_backend {
 	int timeout_ms;
 	uint64_t seed; /* of all hashes of this mount: nobody can make two keys or values look the same */
 	struct changes changes;
-	struct listener listener;
-	struct redis_pool pool;
+	struct redis_nodes nodes;
 	struct records records;
 	atomic_bool lacks_expiretime; /* a server before 7.0 */
 	atomic_bool lacks_scan_type;  /* a server before 6.0 */

@@ -53,7 +53,7 @@ static ssize_t receive(struct redis_connection *c, void *to, size_t n)
 	}
 }
 
-void connection_put(struct redis_connection *c, const struct bytes *words, size_t count)
+static void put_words(struct redis_connection *c, const struct bytes *words, size_t count)
 {
 	c->heads_owed++;
 	buf_printf(&c->out, "*%zu\r\n", count);
@@ -62,6 +62,13 @@ void connection_put(struct redis_connection *c, const struct bytes *words, size_
 		buf_put(&c->out, words[i].p, words[i].left);
 		buf_put(&c->out, "\r\n", 2);
 	}
+}
+
+void connection_put(struct redis_connection *c, const struct bytes *words, size_t count)
+{
+	if (c->asking)
+		put_words(c, (const struct bytes[]){bytes_of("ASKING", 6)}, 1);
+	put_words(c, words, count);
 }
 
 void connection_put_text(struct redis_connection *c, ...)
@@ -96,8 +103,11 @@ static void count_head(struct redis_connection *c, const struct reply *reply)
 {
 	/* What is pushed was not asked for. */
 	c->heads_owed -= c->heads_owed > 0;
-	if (reply->kind == REPLY_ARRAY)
+	c->nested -= c->nested > 0;
+	if (reply->kind == REPLY_ARRAY) {
 		c->heads_owed += (uint64_t)reply->number;
+		c->nested += (uint64_t)reply->number;
+	}
 	if (reply->kind == REPLY_STRING)
 		c->string_owed = (uint64_t)reply->number + 2;
 }
@@ -107,7 +117,7 @@ bool connection_is_clean(const struct redis_connection *c)
 	return !c->broken && c->heads_owed == 0 && c->string_owed == 0 && c->at == c->filled;
 }
 
-int connection_head(struct redis_connection *c, struct reply *ret)
+static int next_head(struct redis_connection *c, struct reply *ret)
 {
 	for (;;) {
 		int n = reply_read(c->in + c->at, c->filled - c->at, ret);
@@ -131,6 +141,23 @@ int connection_head(struct redis_connection *c, struct reply *ret)
 	}
 }
 
+int connection_head(struct redis_connection *c, struct reply *ret)
+{
+	int r = c->asking && c->nested == 0 ? next_head(c, ret) : 0;
+	return r < 0 ? r : next_head(c, ret);
+}
+
+/* What an error means, and where it points to: WORD slot host:port. */
+static int meaning_of(struct redis_connection *c, const struct bytes *text)
+{
+	int r = reply_errno(text);
+	if (r == REPLY_MOVED || r == REPLY_ASK) {
+		const char *at = memrchr(text->p, ' ', text->left);
+		snprintf(c->redirect, sizeof c->redirect, "%.*s", (int)(text->left - (size_t)(at + 1 - (const char *)text->p)), at + 1);
+	}
+	return r;
+}
+
 /* A head of one kind; *ret is untouched when it is another. */
 static int head_of_kind(struct redis_connection *c, enum reply_kind kind, struct reply *ret)
 {
@@ -139,7 +166,7 @@ static int head_of_kind(struct redis_connection *c, enum reply_kind kind, struct
 	if (r < 0)
 		return r;
 	if (reply.kind == REPLY_ERROR)
-		return reply_errno(&reply.text);
+		return meaning_of(c, &reply.text);
 	if (reply.kind != kind && !(kind == REPLY_STRING && reply.kind == REPLY_NIL))
 		return fail(c, -EIO);
 	*ret = reply;
@@ -298,7 +325,8 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	bool has_login = target->user || target->password;
 	snprintf(db, sizeof db, "%lld", (long long)target->db);
 	put_login(c, target);
-	connection_put_text(c, "SELECT", db, NULL);
+	if (!target->is_sentinel)
+		connection_put_text(c, "SELECT", db, NULL);
 	connection_put_text(c, "CLIENT", "SETNAME", "ckfs", NULL);
 	connection_put_text(c, "CLIENT", "NO-TOUCH", "ON", NULL);
 	connection_put_text(c, "PING", NULL);
@@ -308,7 +336,7 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	if (r < 0 && r != -ECONNRESET)
 		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
 	r = has_login ? read_answer(c, target, error) : 0;
-	if (r == 0)
+	if (r == 0 && !target->is_sentinel)
 		r = read_answer(c, target, error);
 	/* Of these two none has to be known. */
 	for (int i = 0; i < 2 && r == 0; i++)
@@ -325,8 +353,9 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	c->transport = (struct transport){.fd = -1};
 	c->timeout_ms = timeout_ms;
 	c->cancel = NULL;
-	c->broken = c->used = c->armed = false;
-	c->round = c->heads_owed = c->string_owed = 0;
+	c->broken = c->used = c->armed = c->asking = false;
+	c->round = c->heads_owed = c->string_owed = c->nested = 0;
+	c->redirect[0] = '\0';
 	c->out = (struct buf){0};
 	c->at = c->filled = 0;
 	int r = transport_open(target, timeout_ms, &c->transport, error);

@@ -17,6 +17,9 @@
 
 #define CONNECTION_BUFFER (32u << 10)
 
+/* The text of a redirection, "host:port", with its NUL. */
+#define REDIRECT_MAX 264
+
 struct redis_connection {
 	struct transport transport;
 	int timeout_ms;            /* the longest wait without progress; -1: for ever */
@@ -27,6 +30,9 @@ struct redis_connection {
 	bool armed;                /* that listener hears when what is read here changes */
 	uint64_t heads_owed;       /* heads that are still to be read */
 	uint64_t string_owed;      /* bytes of the last string that are still to be read, its end included */
+	bool asking;               /* each command is put with an ASKING before it, whose answer is not shown */
+	uint64_t nested;           /* heads that are still to be read of the reply that is being read */
+	char redirect[REDIRECT_MAX]; /* where the last REPLY_MOVED or REPLY_ASK points to */
 	struct buf out;            /* commands that were not sent yet */
 	size_t at, filled;
 	uint8_t in[CONNECTION_BUFFER];

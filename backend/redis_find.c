@@ -203,7 +203,7 @@ static int ask(struct redis_connection *c, void *arg)
 static bool is_settled(const struct look *look)
 {
 	struct redis_backend *b = look->b;
-	return look->round != 0 && listener_fence(&b->listener, look->round) == 0 &&
+	return look->round != 0 && nodes_fence(&b->nodes, look->round) == 0 &&
 		changes_of(&b->changes, look->announced, NULL) == look->change;
 }
 
@@ -211,9 +211,11 @@ static bool is_settled(const struct look *look)
 static int look_at(struct look *look, const atomic_bool *cancel, bool *ret_settled)
 {
 	for (unsigned looks = 1;; looks++) {
-		int r = pool_ask(&look->b->pool, ask, look, cancel);
-		if (r < 0)
+		int r = nodes_ask(&look->b->nodes, &look->name, ask, look, cancel);
+		if (r < 0) {
+			slice_done(&look->value); /* of an answer that did not count */
 			return r;
+		}
 		/* Of small values the head is all, and there is nothing to be settled. */
 		bool settled = look->size > REDIS_LISTED_HEAD && is_settled(look);
 		if (settled || look->whole) {
@@ -226,7 +228,7 @@ static int look_at(struct look *look, const atomic_bool *cancel, bool *ret_settl
 
 static struct look look_begin(struct redis_backend *b, const char *name, size_t n, struct spool *spool)
 {
-	return (struct look){.b = b, .name = bytes_of(name, n), .announced = listener_hash(&b->listener, name, n), .spool = spool};
+	return (struct look){.b = b, .name = bytes_of(name, n), .announced = nodes_hash(&b->nodes, name, n), .spool = spool};
 }
 
 /* --- what it means --- */
@@ -318,14 +320,13 @@ static int answer(bool whole, const struct slice *value, struct stored *ret)
 static int find_known(const struct look *look, const struct record *known, struct stored *ret)
 {
 	struct redis_backend *b = look->b;
-	int64_t ignored;
-	uint64_t round = listener_round(&b->listener, &ignored);
+	uint64_t round = nodes_round(&b->nodes, &look->name);
 	bool is_hot = !known->whole && clock_ms() < known->hot_until;
 	bool current = round != 0 && known->has_value && !is_hot && clock_ms() < known->deadline && !has_expired(known->expires) &&
 		changes_of(&b->changes, look->announced, NULL) == known->change;
 	if (!current)
 		return 0;
-	int r = listener_fence(&b->listener, round);
+	int r = nodes_confirm(&b->nodes, &look->name, round);
 	if (r < 0)
 		return r == -ESTALE ? 0 : r;
 	if (changes_of(&b->changes, look->announced, NULL) != known->change)
@@ -416,9 +417,11 @@ int redis_fetch(struct backend *backend, const struct key *key, const struct sto
 		return -ENOMEM;
 	struct look look = look_begin(b, name, n, spool);
 	look.all = true;
-	int r = pool_ask(&b->pool, ask, &look, cancel);
-	if (r < 0)
+	int r = nodes_ask(&b->nodes, &look.name, ask, &look, cancel);
+	if (r < 0) {
+		slice_done(&look.value);
 		return r == -ENOENT ? -ESTALE : r;
+	}
 	if (look.size != stored->value.length || !is_version(&look, key, &stored->version, is_settled(&look))) {
 		slice_done(&look.value);
 		records_heat(&b->records, &key->hash, clock_ms() + HOT_MS);
@@ -449,7 +452,7 @@ int redis_expires(struct backend *backend, const struct key *key, const struct s
 	if (!name)
 		return -ENOMEM;
 	struct look look = look_begin(b, name, n, NULL);
-	int r = pool_ask(&b->pool, ask_expiry, &look, NULL);
+	int r = nodes_ask(&b->nodes, &look.name, ask_expiry, &look, NULL);
 	/* Gone, and with it what it said. */
 	if (r == -ENOENT) {
 		*ret = stored->expires;

@@ -169,9 +169,10 @@ static int subscribe(struct listener *l, struct redis_connection **ret, int64_t 
 /* One round, from its beginning to its end. */
 static void serve_round(struct listener *l, struct redis_connection *c, int64_t client)
 {
+	uint64_t round = changes_unique(l->changes);
 	pthread_mutex_lock(&l->lock);
 	bool stopping = l->stopping;
-	l->round = stopping ? 0 : ++l->last_round;
+	l->round = stopping ? 0 : round;
 	l->client = client;
 	l->transport = &c->transport;
 	l->wanted = l->sent = l->answered = 0;
@@ -216,6 +217,7 @@ static void *run(void *arg)
 		while (!l->stopping && clock_ms() < end)
 			wait_until(l, end);
 		stopping = l->stopping;
+		l->ended = stopping;
 		pthread_mutex_unlock(&l->lock);
 	}
 	return NULL;
@@ -236,7 +238,7 @@ static void start(struct listener *l)
 uint64_t listener_round(struct listener *listener, int64_t *ret_client)
 {
 	pthread_mutex_lock(&listener->lock);
-	if (!listener->started) {
+	if (!listener->started && !listener->stopping) {
 		int64_t end = clock_ms() + listener->timeout_ms;
 		start(listener);
 		while (listener->started && !listener->tried && wait_until(listener, end))
@@ -248,11 +250,17 @@ uint64_t listener_round(struct listener *listener, int64_t *ret_client)
 	return round;
 }
 
-int listener_fence(struct listener *listener, uint64_t round)
+bool listener_is_in(struct listener *listener, uint64_t round)
+{
+	pthread_mutex_lock(&listener->lock);
+	bool is = listener->round == round;
+	pthread_mutex_unlock(&listener->lock);
+	return is;
+}
+
+uint64_t listener_fence_begin(struct listener *listener, uint64_t round)
 {
 	struct listener *l = listener;
-	int64_t end = clock_ms() + l->timeout_ms;
-	int r = 0;
 	pthread_mutex_lock(&l->lock);
 	/* One that is under way may have been answered before what the caller has in mind. */
 	uint64_t ticket = l->sent + 1;
@@ -260,6 +268,16 @@ int listener_fence(struct listener *listener, uint64_t round)
 		l->wanted = ticket;
 	if (l->round == round && l->sent == l->answered)
 		send_ping(l);
+	pthread_mutex_unlock(&l->lock);
+	return ticket;
+}
+
+int listener_fence_end(struct listener *listener, uint64_t round, uint64_t ticket)
+{
+	struct listener *l = listener;
+	int64_t end = clock_ms() + l->timeout_ms;
+	int r = 0;
+	pthread_mutex_lock(&l->lock);
 	while (r == 0 && l->round == round && l->answered < ticket)
 		if (!wait_until(l, end) && l->answered < ticket)
 			r = -ETIMEDOUT;
@@ -271,14 +289,33 @@ int listener_fence(struct listener *listener, uint64_t round)
 	return r;
 }
 
-void listener_done(struct listener *listener)
+int listener_fence(struct listener *listener, uint64_t round)
+{
+	return listener_fence_end(listener, round, listener_fence_begin(listener, round));
+}
+
+void listener_stop(struct listener *listener)
 {
 	pthread_mutex_lock(&listener->lock);
 	listener->stopping = true;
+	listener->round = 0;
 	if (listener->transport)
 		transport_shut_down(listener->transport);
 	pthread_cond_broadcast(&listener->moved);
 	pthread_mutex_unlock(&listener->lock);
+}
+
+bool listener_has_ended(struct listener *listener)
+{
+	pthread_mutex_lock(&listener->lock);
+	bool ended = listener->ended || !listener->started;
+	pthread_mutex_unlock(&listener->lock);
+	return ended;
+}
+
+void listener_done(struct listener *listener)
+{
+	listener_stop(listener);
 	if (listener->started)
 		pthread_join(listener->thread, NULL);
 	pthread_cond_destroy(&listener->moved);

@@ -22,14 +22,20 @@ struct listener {
 	pthread_mutex_t lock;
 	pthread_cond_t moved;
 	/* protected by lock */
-	bool started, tried, stopping;
-	uint64_t round, last_round; /* 0: there is none just now */
+	bool started, tried, stopping, ended;
+	uint64_t round; /* 0: there is none just now; no two rounds of listeners with the same changes are equal */
 	int64_t client;             /* of this round: the server's number of the connection */
 	struct transport *transport; /* of the connection; NULL: none */
 	uint64_t wanted, sent, answered; /* fences of this round */
 };
 
 void listener_init(struct listener *listener, const struct redis_target *target, int timeout_ms, uint64_t seed, struct changes *changes);
+
+/* Has the thread end, as soon as it sees that. There are no more rounds. */
+void listener_stop(struct listener *listener);
+
+/* Whether listener_done() has no thread to wait for. */
+bool listener_has_ended(struct listener *listener);
 
 /* Ends the thread. */
 void listener_done(struct listener *listener);
@@ -40,11 +46,18 @@ void listener_done(struct listener *listener);
  */
 uint64_t listener_round(struct listener *listener, int64_t *ret_client);
 
+/* Whether a round is on. */
+bool listener_is_in(struct listener *listener, uint64_t round);
+
 /*
  * Waits until all is known that the server had announced before the call: one round trip, shared by all who come before it
  * begins. 0; -ESTALE that round is over; -ETIMEDOUT.
  */
 int listener_fence(struct listener *listener, uint64_t round);
+
+/* The same in two steps, with other things to do between them. */
+uint64_t listener_fence_begin(struct listener *listener, uint64_t round);
+int listener_fence_end(struct listener *listener, uint64_t round, uint64_t ticket);
 
 /* What announcements name a key by. */
 uint64_t listener_hash(const struct listener *listener, const void *key, size_t n);

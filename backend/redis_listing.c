@@ -1,11 +1,10 @@
 /*
- * Listings: SCAN, page by page. It may give a key more than once, so keys are remembered by a fingerprint. Where sizes and
- * heads are wanted they are read for many keys at a time.
- *
- * A cursor of SCAN means something to one server process only: when that may have been restarted, the keys are scanned
- * again from the start, and those that were shown are left out.
+ * Listings: SCAN, page by page (redis_scan.c). It may give a key more than once, so keys are remembered by a fingerprint. Where sizes and
+ * heads are wanted they are read for many keys at a time, from the server that has given them; a key that has left it since is
+ * looked for on its own.
  */
 #include "redis.h"
+#include "redis_scan.h"
 
 #include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
@@ -22,9 +21,6 @@
 
 #define NAME_BYTES_LIMIT (INT64_C(512) << 20)
 
-/* A server that is restarted without end is not scanned for ever. */
-#define PASSES_MAX 16
-
 /* A key of which nothing is known yet. */
 #define UNSEEN 1
 
@@ -40,9 +36,9 @@ struct redis_cursor {
 	struct seen seen;
 	uint64_t seed; /* of the fingerprints */
 	char *pattern; /* of the prefix; NULL: there is none */
-	char at[24];   /* the server's cursor */
-	bool ended;    /* the page is the last one */
-	unsigned interruptions, passes;
+	struct scan scan;
+	char at[24];   /* the server's next cursor */
+	bool ended;    /* there are no more pages */
 	struct scanned *page;
 	size_t count, capacity, next;
 };
@@ -60,14 +56,6 @@ static void drop_page(struct redis_cursor *c)
 			stored_done(&c->page[i].stored);
 	}
 	c->count = c->next = 0;
-}
-
-static void begin_pass(struct redis_cursor *c)
-{
-	drop_page(c);
-	strcpy(c->at, "0");
-	c->ended = false;
-	c->interruptions = pool_interruptions(&c->backend->pool);
 }
 
 /* --- a page of keys --- */
@@ -132,10 +120,9 @@ static int ask_page(struct redis_connection *connection, void *arg)
 	struct redis_cursor *c = arg;
 	struct bytes words[8];
 	size_t n = 0;
-	char next[24] = "";
 	drop_page(c);
 	words[n++] = bytes_of("SCAN", 4);
-	words[n++] = bytes_of(c->at, strlen(c->at));
+	words[n++] = bytes_of(c->scan.at, strlen(c->scan.at));
 	words[n++] = bytes_of("COUNT", 5);
 	words[n++] = bytes_of(PAGE_COUNT, sizeof PAGE_COUNT - 1);
 	if (c->pattern) {
@@ -149,11 +136,7 @@ static int ask_page(struct redis_connection *connection, void *arg)
 	connection_put(connection, words, n);
 	int r = connection_send(connection);
 	if (r == 0)
-		r = read_page(c, connection, next);
-	if (r == 0) {
-		strcpy(c->at, next);
-		c->ended = strcmp(next, "0") == 0;
-	}
+		r = read_page(c, connection, c->at);
 	return r;
 }
 
@@ -184,14 +167,22 @@ static int ask_types(struct redis_connection *connection, void *arg)
 static int next_page(struct redis_cursor *c)
 {
 	struct redis_backend *b = c->backend;
-	int r = pool_ask(&b->pool, ask_page, c, NULL);
+	drop_page(c);
+	int r = scan_go_on(&c->scan);
+	c->ended = r == 0;
+	if (r <= 0)
+		return r;
+	r = scan_ask(&c->scan, ask_page, c);
 	if (r == -ENOSYS && !atomic_exchange(&b->lacks_scan_type, true))
-		r = pool_ask(&b->pool, ask_page, c, NULL);
+		r = scan_ask(&c->scan, ask_page, c);
 	if (r == 0 && atomic_load(&b->lacks_scan_type))
-		r = pool_ask(&b->pool, ask_types, c, NULL);
-	if (r == 0 && pool_interruptions(&b->pool) != c->interruptions) {
-		begin_pass(c);
-		r = ++c->passes > PASSES_MAX ? -EIO : 0;
+		r = scan_ask(&c->scan, ask_types, c);
+	if (r == 0 && !scan_moved(&c->scan, c->at))
+		drop_page(c);
+	if (r == -ESTALE) {
+		drop_page(c);
+		scan_again(&c->scan);
+		return 0;
 	}
 	return r == -ENOSYS || r == -EPROTOTYPE ? -EIO : r;
 }
@@ -226,7 +217,7 @@ static int put_head(struct heads *h, struct head *head, struct redis_connection 
 	if (!text)
 		return -ENOMEM;
 	const struct bytes name = bytes_of(text, n);
-	head->announced = listener_hash(&b->listener, text, n);
+	head->announced = nodes_hash(&b->nodes, text, n);
 	head->change = changes_of(&b->changes, head->announced, NULL);
 	connection_put(connection, (const struct bytes[]){bytes_of("STRLEN", 6), name}, 2);
 	connection_put(connection, (const struct bytes[]){bytes_of("GETRANGE", 8), name, bytes_of("0", 1), bytes_of(last, sizeof last - 1)}, 4);
@@ -321,27 +312,81 @@ static int store_head(struct heads *h, const struct head *head, bool fenced, str
 	return 0;
 }
 
+static void take_heads(struct heads *h)
+{
+	bool fenced = h->round != 0 && nodes_fence(&h->cursor->backend->nodes, h->round) == 0;
+	for (size_t i = 0; i < h->count; i++) {
+		struct head *head = &h->heads[i];
+		int r = head->r < 0 ? head->r : store_head(h, head, fenced, &head->scanned->stored);
+		/* A single server that says so is none: it is one of a cluster. */
+		head->scanned->r = (r == REPLY_MOVED || r == REPLY_ASK) && !h->cursor->backend->nodes.seeds.count ? -EIO : r;
+	}
+}
+
+static int ask_head_alone(struct redis_connection *connection, void *arg)
+{
+	struct heads *h = arg;
+	int r = ask_heads(connection, h);
+	return r < 0 ? r : h->heads[0].r;
+}
+
+/* Asks whoever has the key. 0, -ENOMEM. */
+static int look_alone(struct heads *h, struct scanned *scanned)
+{
+	struct redis_backend *b = h->cursor->backend;
+	size_t n;
+	cleanup_free char *text = redis_name_new(b, &scanned->key, &n);
+	if (!text)
+		return -ENOMEM;
+	const struct bytes name = bytes_of(text, n);
+	h->count = 1;
+	h->heads[0].scanned = scanned;
+	h->heads[0].r = nodes_ask(&b->nodes, &name, ask_head_alone, h, NULL);
+	take_heads(h);
+	return 0;
+}
+
+/* Whether the server that was asked may not be the one to say that. */
+static bool is_elsewhere(const struct redis_backend *b, int r)
+{
+	return b->nodes.seeds.count > 0 &&
+		(r == REPLY_MOVED || r == REPLY_ASK || r == -EAGAIN || (r == -ENOENT && b->nodes.from_replicas));
+}
+
+/* Those keys, out of n from the next one on, that were not there where they were asked for. */
+static int look_elsewhere(struct redis_cursor *c, struct heads *h, struct scanned **asked, size_t n)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (is_elsewhere(c->backend, asked[i]->r))
+			r = look_alone(h, asked[i]);
+	return r;
+}
+
 /* Looks at keys from the next one on. 0, -errno: none was looked at. */
 static int look_ahead(struct redis_cursor *c)
 {
-	struct redis_backend *b = c->backend;
+	struct scanned *asked[HEADS_MAX];
+	size_t n;
 	cleanup_free struct heads *h = malloc(sizeof *h);
 	if (!h)
 		return -ENOMEM;
 	h->cursor = c;
 	h->count = 0;
+	h->round = 0;
 	for (size_t i = c->next; i < c->count && h->count < HEADS_MAX; i++)
 		if (c->page[i].r == UNSEEN && !seen_has(&c->seen, fingerprint(c, &c->page[i].key)))
 			h->heads[h->count++].scanned = &c->page[i];
-	int r = pool_ask(&b->pool, ask_heads, h, NULL);
-	if (r < 0)
+	for (n = 0; n < h->count; n++)
+		asked[n] = h->heads[n].scanned;
+	int r = scan_ask(&c->scan, ask_heads, h);
+	if (r == -ESTALE)
+		for (size_t i = 0; i < n; i++)
+			h->heads[i].r = -EAGAIN;
+	else if (r < 0)
 		return r;
-	bool fenced = h->round != 0 && listener_fence(&b->listener, h->round) == 0;
-	for (size_t i = 0; i < h->count; i++) {
-		struct head *head = &h->heads[i];
-		head->scanned->r = head->r < 0 ? head->r : store_head(h, head, fenced, &head->scanned->stored);
-	}
-	return 0;
+	take_heads(h);
+	return look_elsewhere(c, h, asked, n);
 }
 
 /* --- the cursor --- */
@@ -432,7 +477,7 @@ int redis_list(struct backend *backend, struct cursor **ret)
 		free(c);
 		return -ENOMEM;
 	}
-	begin_pass(c);
+	scan_init(&c->scan, &c->backend->nodes);
 	*ret = &c->cursor;
 	return 0;
 }
@@ -447,8 +492,10 @@ int redis_seek(struct cursor *cursor, uint64_t position)
 {
 	struct redis_cursor *c = cursor_of(cursor);
 	seen_truncate(&c->seen, position);
-	c->passes = 0;
-	begin_pass(c);
+	drop_page(c);
+	c->ended = false;
+	scan_done(&c->scan);
+	scan_init(&c->scan, &c->backend->nodes);
 	return 0;
 }
 
@@ -456,6 +503,7 @@ void redis_list_end(struct cursor *cursor)
 {
 	struct redis_cursor *c = cursor_of(cursor);
 	drop_page(c);
+	scan_done(&c->scan);
 	free(c->page);
 	free(c->pattern);
 	seen_done(&c->seen);

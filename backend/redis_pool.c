@@ -57,6 +57,8 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 	struct error ignored;
 	struct redis_connection *c = NULL;
 	int r = connection_open(pool->target, pool->timeout_ms, &c, &ignored);
+	if (r == 0 && pool->prepare)
+		r = pool->prepare(c);
 	if (r == 0)
 		r = arm(c, round, client);
 	if (r == -ECONNRESET)

@@ -13,6 +13,7 @@ struct redis_pool {
 	const struct redis_target *target; /* borrowed */
 	int timeout_ms;
 	struct listener *listener; /* borrowed */
+	int (*prepare)(struct redis_connection *connection); /* what is asked of a new one before it is used; NULL: nothing */
 	pthread_mutex_t lock;
 	pthread_cond_t returned;
 	/* protected by lock */

@@ -95,6 +95,7 @@ int reply_errno(const struct bytes *text)
 		{"NOAUTH", -EACCES}, {"WRONGPASS", -EACCES}, {"NOPERM", -EACCES}, {"ERR invalid password", -EACCES},
 		{"ERR AUTH ", -EACCES}, {"ERR Client sent AUTH", -EACCES}, {"DENIED", -EACCES},
 		{"LOADING", -EAGAIN}, {"BUSY", -EAGAIN}, {"MASTERDOWN", -EAGAIN}, {"TRYAGAIN", -EAGAIN}, {"CLUSTERDOWN", -EAGAIN},
+		{"MOVED ", REPLY_MOVED}, {"ASK ", REPLY_ASK},
 		{"OOM", -EAGAIN}, {"ERR max number of clients", -EAGAIN},
 		{"WRONGTYPE", -EPROTOTYPE}, {"ERR unknown command", -ENOSYS}, {"ERR unknown subcommand", -ENOSYS},
 		{"ERR Unknown subcommand", -ENOSYS}, {"ERR syntax error", -ENOSYS}, {"ERR wrong number of arguments", -ENOSYS},

@@ -15,6 +15,7 @@
 
 #include "ckfs/bytes.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,9 +39,13 @@ struct reply {
 /* Reads the head that n bytes begin with. The bytes it takes (> 0); 0: there must be more of it; -EIO garbled. */
 int reply_read(const void *bytes, size_t n, struct reply *ret);
 
+/* What a server of a cluster says of keys that are not its own: they are another's, or may be there already. */
+#define REPLY_MOVED (-EREMCHG)
+#define REPLY_ASK (-EREMOTE)
+
 /*
  * What an error means: -EACCES; -EAGAIN the server cannot answer now; -EPROTOTYPE the key is of another type;
- * -ENOSYS no such command, or not with these words; else -EIO. Never -ENOENT.
+ * -ENOSYS no such command, or not with these words; REPLY_MOVED, REPLY_ASK; else -EIO. Never -ENOENT.
  */
 int reply_errno(const struct bytes *text);
 

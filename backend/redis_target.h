@@ -30,6 +30,7 @@ struct redis_target {
 	char *password; /* NULL: none */
 	int64_t db;
 	struct tls_settings *tls; /* NULL: no TLS */
+	bool is_sentinel; /* it has no databases */
 };
 
 /*

@@ -28,7 +28,6 @@ static const struct {
 	const char *scheme;
 	const char *what;
 } unavailable[] = {
-	{"redis-cluster", "Redis Cluster"}, {"redis-sentinel", "Redis Sentinel"},
 	{"memcached", "Memcached"}, {"https", "HTTP service"}, {"http", "HTTP service"},
 };
 
@@ -43,7 +42,7 @@ static int refuse_scheme(const char *scheme, size_t n, const char *from, struct 
 {
 	for (size_t i = 0; i < sizeof unavailable / sizeof *unavailable; i++)
 		if (strlen(unavailable[i].scheme) == n && strncasecmp(unavailable[i].scheme, scheme, n) == 0)
-			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR) and Redis (redis://HOST, unix:///SOCKET)",
+			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR) and Redis (redis://HOST, unix:///SOCKET, redis-cluster://, redis-sentinel://)",
 				from, *from ? " names " : "", unavailable[i].scheme, unavailable[i].what);
 	return error_set(error, -EINVAL, "%.*s://: no such kind of source (DIR, file:///DIR, redis://HOST and unix:///SOCKET are)", n > 40 ? 40 : (int)n, scheme);
 }

@@ -119,6 +119,17 @@ static int set_timeout(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_read_from(struct options *o, const char *value)
+{
+	if (strcmp(value, "master") == 0)
+		o->read_from = READ_FROM_MASTER;
+	else if (strcmp(value, "replica") == 0)
+		o->read_from = READ_FROM_REPLICA;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 static int set_verify(struct options *o, const char *value)
 {
 	if (strcmp(value, "first") == 0)
@@ -240,6 +251,7 @@ static const struct option_row rows[] = {
 	{"tls_cert=", "FILE", "our certificate for rediss:// (PEM)", set_tls_cert},
 	{"tls_key=", "FILE", "its key, when it is not in the same file", set_tls_key},
 	{"tls_server_name=", "NAME", "whom the server's certificate is for (the host)", set_tls_server_name},
+	{"read_from=", "master|replica", "whom a cluster or sentinels are read from (master)", set_read_from},
 	{"timeout=", "SECONDS", "longest wait for a server without progress (5)", set_timeout},
 	{"master_key_file=", "FILE", "the master key in hex; mode 0600 (CACHEKIT_MASTER_KEY)", set_master_key_file},
 	{"fail_closed", "", "no try where a sealed entry names no key we have", set_fail_closed},
@@ -462,9 +474,10 @@ void options_print_help(void)
 	printf("usage: ckfs [options] [SOURCE] MOUNTPOINT\n\n"
 		"Shows the entries of a CacheKit cache as files.\n\n"
 		"SOURCE: DIR or file:///DIR, the directory of a file cache; redis://HOST[:PORT][/DB]\n"
-		"or unix:///SOCKET[?db=N], a Redis server, rediss:// by TLS; without one the environment\n"
-		"says, as for the SDK: CACHEKIT_REDIS_URL, CACHEKIT_FILE_CACHE_DIR, REDIS_URL, or\n"
-		"$TMPDIR/cachekit.\n\n"
+		"or unix:///SOCKET[?db=N], a Redis server, rediss:// by TLS;\n"
+		"redis-cluster://HOST[:PORT][,...]; redis-sentinel://HOST[:PORT][,...]/SERVICE[/DB];\n"
+		"without one the environment says, as for the SDK: CACHEKIT_REDIS_URL,\n"
+		"CACHEKIT_FILE_CACHE_DIR, REDIS_URL, or $TMPDIR/cachekit.\n\n"
 		"    -f                   stay in the foreground\n"
 		"    -d                   print every request (stays in the foreground)\n"
 		"    -h, --help           this text\n"

@@ -14,6 +14,11 @@ enum verify {
 	VERIFY_NEVER,
 };
 
+enum read_from {
+	READ_FROM_MASTER,
+	READ_FROM_REPLICA, /* where a source has any */
+};
+
 struct options {
 	char *source;     /* as given; NULL: from the environment */
 	char *mountpoint; /* absolute */
@@ -25,6 +30,7 @@ struct options {
 	char *tls_ca, *tls_cert, *tls_key; /* files, as given; NULL: none */
 	char *tls_server_name; /* NULL: the host of SOURCE */
 	char *prefix, *tenant; /* only keys under it; NULL: all */
+	enum read_from read_from;
 	double timeout;        /* seconds: the longest wait for a server without progress */
 	bool fail_closed;      /* a sealed entry that names no key of ours is not tried with the current one */
 	double listed_ttl;     /* seconds that what a listing delivered may serve stat */

@@ -1,0 +1,334 @@
+/* Asking for a key: whoever has it, whatever moves or is lost meanwhile. */
+#include "redis_nodes.h"
+
+#include "redis_nested.h"
+
+#include "ckfs/clock.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Between tries, milliseconds. */
+#define PAUSE_MIN_MS 10
+#define PAUSE_MAX_MS 200
+
+/*
+ * An answer that takes longer may come from a process that was stopped, and whose place another one took. It counts when the next one
+ * says the same.
+ */
+#define SLOW_MS 500
+
+/* So many redirections in a row are followed at once. */
+#define REDIRECTS_MAX 8
+
+/* One request. */
+struct attempt {
+	struct redis_nodes *nodes;
+	const struct bytes *name; /* NULL: none in particular */
+	int (*ask)(struct redis_connection *connection, void *arg);
+	void *arg;
+	const atomic_bool *cancel;
+	int64_t end; /* monotonic ms */
+	int pause;
+	unsigned tries, redirects;
+	bool master; /* no replica is to be asked */
+};
+
+static bool is_single(const struct redis_nodes *n)
+{
+	return n->seeds.count == 0;
+}
+
+/* Neither an answer nor a refusal: the server is lost, or not able to answer now. */
+static bool is_trouble(int r, const struct node_answer *answer)
+{
+	if (r == -EAGAIN)
+		return true;
+	if (answer->asked && !answer->broken)
+		return false;
+	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH || r == -ENETUNREACH || r == -ETIMEDOUT || r == -EIO;
+}
+
+/* True: time is left for another try. */
+static bool wait_for(struct attempt *a)
+{
+	static const struct timespec step = {.tv_nsec = PAUSE_MIN_MS * 1000000};
+	a->pause = a->pause == 0 ? PAUSE_MIN_MS : a->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : a->pause * 2;
+	for (int64_t end = clock_ms() + a->pause; clock_ms() < end;) {
+		if ((a->cancel && atomic_load(a->cancel)) || clock_ms() >= a->end)
+			return false;
+		nanosleep(&step, NULL);
+	}
+	return true;
+}
+
+/* Notes that a node is lost, or that nobody has the slot. Until when that is waited for. */
+static int64_t note_trouble(struct redis_nodes *n, struct redis_node *node)
+{
+	int64_t now = clock_ms();
+	pthread_mutex_lock(&n->lock);
+	int64_t *since = node ? &node->failing_since : &n->unserved_since;
+	*since = *since ? *since : now;
+	int64_t until = *since + n->settings.timeout_ms;
+	if (node)
+		node->failed_at = now;
+	pthread_mutex_unlock(&n->lock);
+	return until;
+}
+
+static uint64_t epoch_of(struct redis_nodes *n)
+{
+	pthread_mutex_lock(&n->lock);
+	uint64_t epoch = n->epoch;
+	pthread_mutex_unlock(&n->lock);
+	return epoch;
+}
+
+/* Whether there is a reason and time to ask again, after trouble with a node (NULL: there is none). */
+static bool wait_out(struct attempt *a, struct redis_node *node, uint64_t epoch)
+{
+	struct redis_nodes *n = a->nodes;
+	int64_t until = note_trouble(n, node);
+	if (clock_ms() >= a->end)
+		return false;
+	int r = nodes_look(n, clock_ms() - a->pause, NULL, NULL);
+	if (clock_ms() >= a->end)
+		return false;
+	if (epoch_of(n) != epoch)
+		return true;
+	/* Where nobody answers, or nothing has come of it for so long, there is nothing to wait for. */
+	return r == 0 && clock_ms() < until && wait_for(a);
+}
+
+/* What a redirection leads to, by way of a node or, where none is known there, over a connection of its own. */
+static int ask_other(struct attempt *a, const struct redis_address *address, struct node_answer *ret)
+{
+	struct redis_nodes *n = a->nodes;
+	struct redis_node *node = nodes_find(n, address);
+	struct redis_target target = target_at(n->settings.login, address);
+	struct redis_connection *c;
+	struct error ignored;
+	int r;
+	if (node) {
+		r = node_ask(node, true, a->ask, a->arg, a->cancel, ret);
+		nodes_release(n, node);
+		return r;
+	}
+	*ret = (struct node_answer){.asked = false};
+	r = connection_open(&target, n->settings.timeout_ms, &c, &ignored);
+	if (r < 0)
+		return r;
+	c->cancel = a->cancel;
+	r = node_ask_over(c, true, a->ask, a->arg, ret);
+	connection_close(c);
+	return r == -ECONNRESET ? -EIO : r;
+}
+
+/* A slot has gone elsewhere. */
+static bool follow(struct attempt *a, const struct redis_node *from, const char *redirect, int64_t began)
+{
+	struct redis_address to;
+	if (!address_read(redirect, &from->address, &to))
+		return wait_for(a);
+	nodes_look(a->nodes, began, &to, NULL);
+	return ++a->redirects <= REDIRECTS_MAX || wait_for(a);
+}
+
+/* --- whether an answer counts --- */
+
+static int ask_owner(struct redis_connection *c, void *arg)
+{
+	const struct bytes *name = arg;
+	int64_t ignored;
+	connection_put(c, (const struct bytes[]){bytes_of("STRLEN", 6), *name}, 2);
+	int r = connection_send(c);
+	if (r == 0)
+		r = connection_integer(c, &ignored);
+	/* What it is, and who may read it, is the owner's to say. */
+	return r == -EPROTOTYPE || r == -EACCES ? 0 : r;
+}
+
+/* Whether a node of a cluster has a key still. 0, -errno. */
+static int prove_owner(struct redis_nodes *n, struct redis_node *node, const struct bytes *name)
+{
+	struct node_answer ignored;
+	struct bytes copy = *name;
+	return n->seeds.service ? 0 : node_ask(node, false, ask_owner, &copy, NULL, &ignored);
+}
+
+/* Whether all is as it was in an epoch, by a look that is not too old. `well`: the node has just answered. */
+static bool is_current(struct redis_nodes *n, struct redis_node *node, uint64_t epoch, bool well)
+{
+	int64_t now = clock_ms();
+	pthread_mutex_lock(&n->lock);
+	if (well)
+		node->failing_since = 0;
+	int64_t looked_at = n->looked_at;
+	bool is = n->epoch == epoch && !node->doubtful;
+	pthread_mutex_unlock(&n->lock);
+	if (!is || now - looked_at <= LOOK_MS)
+		return is;
+	nodes_look(n, now - LOOK_MS, NULL, NULL);
+	pthread_mutex_lock(&n->lock);
+	is = n->epoch == epoch && !node->doubtful;
+	pthread_mutex_unlock(&n->lock);
+	return is;
+}
+
+static bool counts(struct attempt *a, struct redis_node *node, uint64_t epoch, int64_t began)
+{
+	bool slow = clock_ms() - began > SLOW_MS;
+	if (slow && a->name && prove_owner(a->nodes, node, a->name) < 0)
+		return false;
+	return is_current(a->nodes, node, epoch, true);
+}
+
+/* --- */
+
+/* Whom to ask. If it failed before, another one may be in its place. */
+static int pick(struct attempt *a, struct redis_node **ret, uint64_t *ret_epoch)
+{
+	struct redis_nodes *n = a->nodes;
+	int r = nodes_pick(n, a->name, a->master, ret, ret_epoch);
+	if (r < 0 || !node_is_failing(n, *ret))
+		return r;
+	nodes_release(n, *ret);
+	*ret = NULL;
+	nodes_look(n, clock_ms() - PAUSE_MAX_MS, NULL, NULL);
+	return nodes_pick(n, a->name, a->master, ret, ret_epoch);
+}
+
+/* One try. Whether there is to be another. */
+static int try_once(struct attempt *a, bool *ret_again)
+{
+	struct redis_nodes *n = a->nodes;
+	struct node_answer answer = {.asked = false};
+	struct redis_node *node = NULL;
+	struct redis_address other;
+	int64_t began = clock_ms();
+	uint64_t epoch;
+	int r = pick(a, &node, &epoch);
+	if (r == 0)
+		r = node_ask(node, false, a->ask, a->arg, a->cancel, &answer);
+	bool asked_other = r == REPLY_ASK && address_read(answer.redirect, &node->address, &other);
+	if (asked_other)
+		r = ask_other(a, &other, &answer);
+	if (r == REPLY_MOVED || r == REPLY_ASK) {
+		*ret_again = asked_other ? wait_for(a) : follow(a, node, answer.redirect, began);
+		r = -EAGAIN;
+	} else if (is_trouble(r, &answer)) {
+		*ret_again = wait_out(a, node, epoch);
+	} else if (r == -ENOENT && n->from_replicas && !a->master) {
+		/* It may have been too early, or under way between two masters, which replicas do not know. */
+		*ret_again = a->master = true;
+	} else if (r != -EINTR && !counts(a, node, epoch, began)) {
+		*ret_again = a->tries < 2 || wait_for(a);
+		r = -EAGAIN;
+	}
+	nodes_release(n, node);
+	return r;
+}
+
+int nodes_ask(struct redis_nodes *nodes, const struct bytes *name, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
+	const atomic_bool *cancel)
+{
+	if (is_single(nodes)) {
+		int r = pool_ask(&nodes->readers[0]->pool, ask, arg, cancel);
+		return r == REPLY_MOVED || r == REPLY_ASK ? -EIO : r;
+	}
+	struct attempt a = {.nodes = nodes, .name = name, .ask = ask, .arg = arg, .cancel = cancel};
+	bool again;
+	int r;
+	a.end = clock_ms() + nodes->settings.timeout_ms;
+	do {
+		again = false;
+		a.tries++;
+		r = try_once(&a, &again);
+	} while (again);
+	return cancel && atomic_load(cancel) && r == -EAGAIN ? -EINTR : r;
+}
+
+/* --- fences --- */
+
+uint64_t nodes_round(struct redis_nodes *nodes, const struct bytes *name)
+{
+	struct redis_node *node = NULL;
+	uint64_t epoch;
+	int64_t ignored;
+	if (is_single(nodes))
+		return listener_round(&nodes->readers[0]->listener, &ignored);
+	if (nodes_pick(nodes, name, false, &node, &epoch) < 0)
+		return 0;
+	uint64_t round = listener_round(&node->listener, &ignored);
+	nodes_release(nodes, node);
+	return round;
+}
+
+int nodes_fence(struct redis_nodes *nodes, uint64_t round)
+{
+	uint64_t epoch;
+	if (is_single(nodes))
+		return listener_fence(&nodes->readers[0]->listener, round);
+	struct redis_node *node = round ? nodes_of_round(nodes, round, &epoch) : NULL;
+	if (!node)
+		return -ESTALE;
+	int r = listener_fence(&node->listener, round);
+	nodes_release(nodes, node);
+	return r;
+}
+
+static int confirm(struct redis_nodes *n, const struct bytes *name, struct redis_node *node, uint64_t round, uint64_t epoch)
+{
+	for (unsigned tries = 1;; tries++) {
+		int64_t began = clock_ms();
+		uint64_t ticket = listener_fence_begin(&node->listener, round);
+		int r = prove_owner(n, node, name);
+		if (r == 0)
+			r = listener_fence_end(&node->listener, round, ticket);
+		if (r == -ETIMEDOUT)
+			note_trouble(n, node);
+		if (r < 0)
+			return r == -ETIMEDOUT ? r : -ESTALE;
+		if (tries == 2 || clock_ms() - began <= SLOW_MS)
+			return is_current(n, node, epoch, false) ? 0 : -ESTALE;
+	}
+}
+
+int nodes_confirm(struct redis_nodes *nodes, const struct bytes *name, uint64_t round)
+{
+	uint64_t epoch;
+	if (is_single(nodes))
+		return listener_fence(&nodes->readers[0]->listener, round);
+	struct redis_node *node = round ? nodes_of_round(nodes, round, &epoch) : NULL;
+	if (!node)
+		return -ESTALE;
+	int r = node_is_failing(nodes, node) ? -ESTALE : confirm(nodes, name, node, round, epoch);
+	nodes_release(nodes, node);
+	return r;
+}
+
+/* --- one of them --- */
+
+int nodes_ask_one(struct redis_nodes *nodes, const struct node_list *list, size_t index,
+	int (*ask)(struct redis_connection *connection, void *arg), void *arg)
+{
+	struct redis_node *node = list->nodes[index];
+	if (is_single(nodes))
+		return pool_ask(&node->pool, ask, arg, NULL);
+	struct attempt a = {.nodes = nodes, .end = clock_ms() + nodes->settings.timeout_ms};
+	for (;;) {
+		struct node_answer answer;
+		uint64_t epoch = epoch_of(nodes);
+		int r = node_ask(node, false, ask, arg, NULL, &answer);
+		if (!is_trouble(r, &answer)) {
+			if (is_current(nodes, node, epoch, true) || !nodes->seeds.service)
+				return r;
+			return epoch_of(nodes) != list->epoch ? -ESTALE : -EAGAIN;
+		}
+		bool again = wait_out(&a, node, epoch);
+		if (epoch_of(nodes) != list->epoch)
+			return -ESTALE;
+		if (!again)
+			return r;
+	}
+}

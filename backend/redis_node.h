@@ -1,0 +1,58 @@
+/* One Redis server: where it is, its connections, and the one that listens. */
+#ifndef CKFS_REDIS_NODE_H
+#define CKFS_REDIS_NODE_H
+
+#include "redis_pool.h"
+#include "redis_seeds.h"
+
+struct redis_node {
+	struct redis_address address; /* of a single server that its source names: none */
+	struct redis_target target;   /* its host is its own, all else the source's */
+	struct listener listener;
+	struct redis_pool pool;
+	/* protected by redis_nodes.lock */
+	struct redis_node *next;
+	unsigned refs;
+	bool retired;          /* it is no part of the topology any more */
+	bool doubtful;         /* it should be a master, and says that it is none */
+	int64_t failing_since, failed_at; /* monotonic ms, the first and the last time; 0: it was well when it was asked last */
+};
+
+/* What every node of a source has in common. All borrowed. */
+struct node_settings {
+	const struct redis_target *login;
+	int timeout_ms;
+	uint64_t seed; /* of the hashes of keys */
+	struct changes *changes;
+	int (*prepare)(struct redis_connection *connection); /* as of redis_pool */
+};
+
+/* A node at an address, or, NULL, the one that the login names. No connection yet. NULL: no memory. */
+struct redis_node *node_new(const struct node_settings *settings, const struct redis_address *address);
+
+/* Ends its thread, which may take as long as a try to connect. */
+void node_free(struct redis_node *node);
+
+/* What came of asking. */
+struct node_answer {
+	bool asked;  /* there was a connection */
+	bool broken; /* it broke, or what came made no sense */
+	char redirect[REDIRECT_MAX]; /* with REPLY_MOVED and REPLY_ASK */
+};
+
+/* As pool_ask(). `asking`: each command with ASKING before it, and nobody hears of changes. */
+int node_ask(struct redis_node *node, bool asking, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
+	const atomic_bool *cancel, struct node_answer *ret);
+
+/* The same over a connection that is no node's. */
+int node_ask_over(struct redis_connection *connection, bool asking, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
+	struct node_answer *ret);
+
+/* The target of an address, with the login of another one. It borrows both. */
+struct redis_target target_at(const struct redis_target *login, const struct redis_address *address);
+
+/* What is asked of new connections: that keys may be read of a replica; that it is a master (-EAGAIN: it is none). */
+int node_prepare_replica(struct redis_connection *connection);
+int node_prepare_master(struct redis_connection *connection);
+
+#endif

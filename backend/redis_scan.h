@@ -1,0 +1,39 @@
+/*
+ * A scan of all keys: SCAN of one node after the other. Keys that are moved from one to another meanwhile may be met twice, or not at all: a pass
+ * over all nodes is followed by another one until none can have been missed.
+ *
+ * A cursor of SCAN means something to one server process only: when that may have been restarted, the node is scanned again from its start.
+ */
+#ifndef CKFS_REDIS_SCAN_H
+#define CKFS_REDIS_SCAN_H
+
+#include "redis_nodes.h"
+
+struct scan {
+	struct redis_nodes *nodes; /* borrowed */
+	struct node_list list;     /* of this pass; empty: none has begun */
+	struct node_list before;   /* of the last whole pass before it; empty: there was none */
+	size_t index;              /* of the node that is scanned */
+	char at[24];               /* its cursor */
+	bool node_ended;           /* it has no further keys */
+	unsigned interruptions;    /* of it */
+	unsigned passes;
+};
+
+void scan_init(struct scan *scan, struct redis_nodes *nodes);
+void scan_done(struct scan *scan);
+
+/* Goes to the next node if that is due. 1: there is something to ask for; 0: all keys were there; -errno. */
+int scan_go_on(struct scan *scan);
+
+/*
+ * Asks the node; a page of SCAN ends with scan_moved(). 0; -errno; -ESTALE it is lost and another one is there instead, the pass has to begin
+ * again: scan_again().
+ */
+int scan_ask(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg);
+void scan_again(struct scan *scan);
+
+/* Moves the cursor. False: it was none of this process; the page does not count. */
+bool scan_moved(struct scan *scan, const char next[24]);
+
+#endif

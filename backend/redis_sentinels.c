@@ -1,0 +1,194 @@
+/*
+ * SENTINEL MASTER service: [name, value…] of strings, among them ip, port and config-epoch, the number of the last failover.
+ * SENTINEL REPLICAS service: an array of the same for each replica.
+ */
+#include "redis_sentinels.h"
+
+#include "redis_nested.h"
+#include "redis_node.h"
+
+#include "ckfs/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAUSE_MIN_MS 100
+#define PAUSE_MAX_MS 3000
+
+/* One that answers later than that is passed over: there are others. */
+#define WAIT_MS 1000
+
+#define FIELDS_MAX 256
+
+/* What a sentinel says of one server. */
+struct description {
+	struct redis_address address;
+	uint64_t epoch;
+	bool is_down; /* the sentinel does not reach it, or it does not reach its master */
+};
+
+static void read_field(const char *name, const char *value, struct description *d)
+{
+	if (strcmp(name, "ip") == 0)
+		strcpy(d->address.host, value);
+	else if (strcmp(name, "port") == 0)
+		d->address.port = (int)strtol(value, NULL, 10);
+	else if (strcmp(name, "config-epoch") == 0)
+		d->epoch = strtoull(value, NULL, 10);
+	else if (strcmp(name, "flags") == 0)
+		d->is_down |= strstr(value, "down") || strstr(value, "disconnected");
+	else if (strcmp(name, "master-link-status") == 0)
+		d->is_down |= strcmp(value, "ok") != 0;
+}
+
+/* 0; -EPROTO there is no address in it. */
+static int read_description(struct redis_connection *c, struct description *ret)
+{
+	char name[32], value[REDIS_HOST_MAX];
+	int64_t count;
+	*ret = (struct description){.epoch = 0};
+	int r = connection_array(c, &count);
+	if (r == 0 && (count % 2 || count > FIELDS_MAX))
+		r = -EIO;
+	for (int64_t i = 0; r == 0 && i < count; i += 2) {
+		r = nested_text(c, name, sizeof name);
+		if (r == 0)
+			r = nested_text(c, value, sizeof value);
+		if (r == 0)
+			read_field(name, value, ret);
+	}
+	if (r == 0 && (!*ret->address.host || ret->address.port < 1 || ret->address.port > 65535))
+		r = -EPROTO;
+	return r;
+}
+
+static int read_replicas(struct redis_connection *c, struct redis_shard *shard)
+{
+	struct description replica;
+	int64_t count;
+	int r = connection_array(c, &count);
+	for (int64_t i = 0; r == 0 && i < count; i++) {
+		r = read_description(c, &replica);
+		if (r == 0 && !replica.is_down)
+			shard_add(shard, &replica.address);
+	}
+	return r;
+}
+
+/* What one says. -ENOENT: it does not know the service. */
+static int ask(struct redis_connection *c, const char *service, bool replicas, struct redis_shard *ret, uint64_t *ret_epoch)
+{
+	struct description master;
+	struct redis_shard shard = {.count = 1};
+	connection_put_text(c, "SENTINEL", "MASTER", service, NULL);
+	if (replicas)
+		connection_put_text(c, "SENTINEL", "REPLICAS", service, NULL);
+	int r = connection_send(c);
+	if (r == 0)
+		r = read_description(c, &master);
+	/* "ERR No such master with that name": what else could it be, with the connection whole? */
+	if (r < 0)
+		return r == -EIO && !c->broken && c->nested == 0 ? -ENOENT : r;
+	shard.servers[0] = master.address;
+	r = replicas ? read_replicas(c, &shard) : 0;
+	if (r == 0) {
+		*ret = shard;
+		*ret_epoch = master.epoch;
+	}
+	return r;
+}
+
+/* A sentinel may have no password where the servers have one, or the same. */
+static int open_one(const struct sentinels *s, size_t i, struct redis_connection **ret, struct error *error)
+{
+	struct redis_target target = target_at(s->login, &s->seeds->servers[i]), plain = target;
+	int timeout_ms = s->timeout_ms < WAIT_MS ? s->timeout_ms : WAIT_MS;
+	target.is_sentinel = plain.is_sentinel = true;
+	target.db = plain.db = 0;
+	plain.user = plain.password = NULL;
+	int r = connection_open(&plain, timeout_ms, ret, error);
+	if (r == -EACCES && target.password)
+		r = connection_open(&target, timeout_ms, ret, error);
+	return r;
+}
+
+static int complain(const struct sentinels *s, size_t i, int r, struct error *error)
+{
+	const struct redis_address *at = &s->seeds->servers[i];
+	if (r == -ENOENT)
+		return error_set(error, r, "%.200s port %d: the sentinel knows no service \"%.100s\"", at->host, at->port, s->seeds->service);
+	if (r == -ENOSYS)
+		return error_set(error, -EIO, "%.200s port %d: no sentinel (redis://HOST is a server)", at->host, at->port);
+	if (r == -EACCES)
+		return error_set(error, r, "%.200s port %d: no right to ask for SENTINEL MASTER", at->host, at->port);
+	return error_set(error, r == -ECONNRESET || r == -EPROTO ? -EIO : r, "%.200s port %d: %s", at->host, at->port,
+		r == -ETIMEDOUT ? "timed out; is this a sentinel?" : "what answers is no sentinel");
+}
+
+static void close_one(struct sentinel *one)
+{
+	connection_close(one->connection);
+	one->connection = NULL;
+}
+
+/* Asks one, over a new connection if the kept one is dead. */
+static int ask_one(struct sentinels *s, size_t i, bool replicas, struct redis_shard *ret, uint64_t *ret_epoch, struct error *error)
+{
+	struct sentinel *one = &s->each[i];
+	int r = -ECONNRESET;
+	if (one->connection)
+		r = ask(one->connection, s->seeds->service, replicas, ret, ret_epoch);
+	if (r == -ECONNRESET) {
+		close_one(one);
+		r = open_one(s, i, &one->connection, error);
+		if (r < 0)
+			return r;
+		r = ask(one->connection, s->seeds->service, replicas, ret, ret_epoch);
+	}
+	if (r < 0)
+		r = complain(s, i, r, error);
+	if (!connection_is_clean(one->connection))
+		close_one(one);
+	return r;
+}
+
+static void note_outcome(struct sentinel *one, int r)
+{
+	one->pause = r == 0 ? 0 : one->pause == 0 ? PAUSE_MIN_MS : one->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : one->pause * 2;
+	one->retry_at = clock_ms() + one->pause;
+}
+
+int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret, struct error *error)
+{
+	struct redis_shard shard, best = {.count = 0};
+	uint64_t epoch, best_epoch = 0;
+	int failure = -EAGAIN;
+	error_set(error, failure, "no sentinel could be asked just now");
+	for (size_t i = 0; i < s->seeds->count; i++) {
+		if (clock_ms() < s->each[i].retry_at)
+			continue;
+		int r = ask_one(s, i, replicas, &shard, &epoch, error);
+		note_outcome(&s->each[i], r);
+		failure = r < 0 ? r : failure;
+		if (r < 0 || (best.count > 0 && epoch <= best_epoch))
+			continue;
+		best = shard;
+		best_epoch = epoch;
+	}
+	if (best.count == 0)
+		return failure;
+	int r = topology_single(ret);
+	if (r < 0)
+		return error_set(error, r, "no memory");
+	ret->shards[0] = best;
+	return 0;
+}
+
+void sentinels_rest(struct sentinels *s)
+{
+	for (size_t i = 0; i < s->seeds->count; i++) {
+		close_one(&s->each[i]);
+		s->each[i] = (struct sentinel){.connection = NULL};
+	}
+}

@@ -1,0 +1,32 @@
+/*
+ * Sentinels: who is the master of a service, and who its replicas are. All of them are asked, and the one that has seen the latest failover
+ * is believed. Their connections are kept. One thread at a time.
+ */
+#ifndef CKFS_REDIS_SENTINELS_H
+#define CKFS_REDIS_SENTINELS_H
+
+#include "redis_topology.h"
+
+struct sentinel {
+	struct redis_connection *connection; /* NULL: none */
+	int64_t retry_at; /* monotonic ms: before that it is left alone */
+	int pause;        /* ms */
+};
+
+struct sentinels {
+	const struct redis_seeds *seeds;   /* borrowed */
+	const struct redis_target *login;  /* borrowed */
+	int timeout_ms;
+	struct sentinel each[SEEDS_MAX];
+};
+
+/*
+ * Asks them. 0 and a topology of one shard; -ENOENT none knows the service; -EACCES, -EAGAIN, -ECONNREFUSED, -ETIMEDOUT, -EIO, … none
+ * could be asked: why, with the error set.
+ */
+int sentinels_ask(struct sentinels *sentinels, bool replicas, struct redis_topology *ret, struct error *error);
+
+/* Closes their connections; the next call opens them again. */
+void sentinels_rest(struct sentinels *sentinels);
+
+#endif

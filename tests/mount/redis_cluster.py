@@ -1,0 +1,257 @@
+"""Private Redis clusters and services behind sentinels, on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import pytest
+import redis
+from redis.backoff import ConstantBackoff
+from redis.crc import key_slot
+from redis.retry import Retry
+
+from redis_server import Server, free_port
+
+SLOTS = 16384
+
+# Milliseconds until a server that does not answer counts as failing.
+NODE_TIMEOUT = 1000
+
+
+def wait_for(condition, what: str, seconds: float = 30):
+    """Waits until condition() is true, and returns what it is."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(redis.RedisError):
+            if value := condition():
+                return value
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+class Servers:
+    """Servers that are ended, with all they left, at the end of a `with`."""
+
+    def __init__(self):
+        self.directories: list[pathlib.Path] = []
+        self.servers: list[Server] = []
+
+    def add(self, *options: str) -> Server:
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-redis-"))
+        self.directories.append(directory)
+        server = Server(directory, *options)
+        self.servers.append(server)
+        return server
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for server in self.servers:
+            server.kill()
+        for directory in self.directories:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def stop(server: Server) -> None:
+    server.process.send_signal(signal.SIGSTOP)
+
+
+def go_on(server: Server) -> None:
+    server.process.send_signal(signal.SIGCONT)
+
+
+class Cluster(Servers):
+    """`masters` masters, each with `replicas` replicas. `spare`: masters more, which have no slots."""
+
+    def __init__(self, masters: int = 3, replicas: int = 0, spare: int = 0, options: tuple[str, ...] = (), password: str | None = None):
+        super().__init__()
+        self.password = password
+        try:
+            self._make(masters, replicas, spare, options)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _make(self, masters: int, replicas: int, spare: int, options: tuple[str, ...]) -> None:
+        for _ in range(masters * (1 + replicas) + spare):
+            self.add("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", str(NODE_TIMEOUT), *options)
+        self.masters = self.servers[:masters]
+        self.spare = self.servers[masters : masters + spare]
+        self.replicas = self.servers[masters + spare :]
+        bounds = [SLOTS * i // masters for i in range(masters + 1)]
+        for i, server in enumerate(self.servers):
+            self.cluster(server, "SET-CONFIG-EPOCH", i + 1)
+        for i, server in enumerate(self.masters):
+            self.cluster(server, "ADDSLOTSRANGE", bounds[i], bounds[i + 1] - 1)
+        first = self.servers[0]
+        for server in self.servers[1:]:
+            self.cluster(server, "MEET", "127.0.0.1", first.port, self.bus_port(first))
+        wait_for(lambda: all(self.info(s)["cluster_known_nodes"] == str(len(self.servers)) for s in self.servers), "all have met")
+        for i, server in enumerate(self.replicas):
+            master = self.masters[i % masters]
+            wait_for(lambda: self.cluster(server, "REPLICATE", self.id(master)), "it knows its master")
+        wait_for(lambda: all(self.info(s)["cluster_state"] == "ok" for s in self.servers), "the cluster is up")
+        wait_for(lambda: all(self.client(s).info("replication")["master_link_status"] == "up" for s in self.replicas), "replicas follow")
+        wait_for(lambda: all(str(self.cluster(s, "NODES")).count("slave") >= len(self.replicas) for s in self.servers), "all know them")
+
+    @staticmethod
+    def bus_port(server: Server) -> str:
+        return server.options[server.options.index("--cluster-port") + 1]
+
+    def client(self, server: Server) -> redis.Redis:
+        return server.client(password=self.password)
+
+    def cluster(self, server: Server, *words):
+        return self.client(server).execute_command("CLUSTER " + str(words[0]), *words[1:])
+
+    def info(self, server: Server) -> dict[str, str]:
+        return self.cluster(server, "INFO")
+
+    def id(self, server: Server) -> str:
+        return self.cluster(server, "MYID").decode()
+
+    def everywhere(self, *words) -> None:
+        for server in self.servers:
+            self.client(server).execute_command(*words)
+
+    @property
+    def url(self) -> str:
+        return self.url_of(self.masters[0])
+
+    @staticmethod
+    def url_of(*servers: Server, login: str = "") -> str:
+        return f"redis-cluster://{login}" + ",".join(f"127.0.0.1:{s.port}" for s in servers)
+
+    def db(self) -> redis.RedisCluster:
+        alive = [s for s in self.servers if s.process]
+        nodes = [redis.cluster.ClusterNode("127.0.0.1", s.port) for s in alive]
+        return redis.RedisCluster(startup_nodes=nodes, password=self.password, retry=Retry(ConstantBackoff(0.1), 100))
+
+    def owner(self, key: bytes | str) -> Server:
+        """The master whose key it is, by what the first server that lives says."""
+        return self.server_of_slot(key_slot(key.encode() if isinstance(key, str) else key))
+
+    def server_of_slot(self, slot: int) -> Server:
+        alive = next(s for s in self.servers if s.process)
+        for first, last, master, *_ in self.cluster(alive, "SLOTS"):
+            if first <= slot <= last:
+                return next(s for s in self.servers if s.port == master[1])
+        raise AssertionError(f"nobody has slot {slot}")
+
+    def begin_move(self, slot: int, source: Server, target: Server) -> None:
+        self.cluster(target, "SETSLOT", slot, "IMPORTING", self.id(source))
+        self.cluster(source, "SETSLOT", slot, "MIGRATING", self.id(target))
+
+    def move_keys(self, slot: int, source: Server, target: Server, limit: int | None = None) -> int:
+        """Moves the keys of a slot, or some of them."""
+        moved = 0
+        while limit is None or moved < limit:
+            keys = self.cluster(source, "GETKEYSINSLOT", slot, 100 if limit is None else min(100, limit - moved))
+            if not keys:
+                break
+            auth = ["AUTH", self.password] if self.password else []
+            self.client(source).execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *auth, "KEYS", *keys)
+            moved += len(keys)
+        return moved
+
+    def end_move(self, slot: int, source: Server, target: Server) -> None:
+        for server in (target, source, *(s for s in self.masters if s not in (source, target))):
+            self.cluster(server, "SETSLOT", slot, "NODE", self.id(target))
+
+    def move_slot(self, slot: int, source: Server, target: Server) -> None:
+        self.begin_move(slot, source, target)
+        self.move_keys(slot, source, target)
+        self.end_move(slot, source, target)
+
+
+class Service(Servers):
+    """A master, its replicas, and sentinels that watch them."""
+
+    name = "main-1.x"
+
+    def __init__(self, replicas: int = 1, sentinels: int = 3, options: tuple[str, ...] = (), sentinel_options: tuple[str, ...] = ()):
+        super().__init__()
+        self.sentinels: list[subprocess.Popen] = []
+        self.sentinel_ports: list[int] = []
+        self.options = options
+        try:
+            self.master = self.add(*options)
+            self.replicas = [self.add("--replicaof", "127.0.0.1", str(self.master.port), *options) for _ in range(replicas)]
+            for _ in range(sentinels):
+                self._add_sentinel(1 if sentinels < 2 else 2, sentinel_options)
+            self._wait(sentinels)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    @property
+    def password(self) -> str | None:
+        return self.options[self.options.index("--requirepass") + 1] if "--requirepass" in self.options else None
+
+    def _add_sentinel(self, quorum: int, options: tuple[str, ...]) -> None:
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-redis-"))
+        self.directories.append(directory)
+        port = free_port()
+        lines = [f"port {port}", "bind 127.0.0.1", f"dir {directory}", *options]
+        lines += [f"sentinel monitor {self.name} 127.0.0.1 {self.master.port} {quorum}"]
+        lines += [f"sentinel down-after-milliseconds {self.name} {NODE_TIMEOUT}", f"sentinel failover-timeout {self.name} 5000"]
+        lines += [f"sentinel auth-pass {self.name} {self.password}"] if self.password else []
+        (directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
+        with open(directory / "sentinel.log", "wb") as log:
+            args = ["redis-server", directory / "sentinel.conf", "--sentinel"]
+            self.sentinels.append(subprocess.Popen(args, stdout=log, stderr=log))
+        self.sentinel_ports.append(port)
+
+    def sentinel(self, i: int = 0) -> redis.Redis:
+        return redis.Redis(port=self.sentinel_ports[i], password=getattr(self, "sentinel_password", None))
+
+    def _wait(self, sentinels: int) -> None:
+        def is_ready(i: int) -> bool:
+            try:
+                state = self.sentinel(i).sentinel_master(self.name)
+            except redis.AuthenticationError:
+                return True
+            return state["num-other-sentinels"] == sentinels - 1 and state["num-slaves"] == len(self.replicas)
+
+        wait_for(lambda: all(is_ready(i) for i in range(sentinels)), "sentinels know each other")
+        wait_for(lambda: all(r.client(password=self.password).info("replication")["master_link_status"] == "up" for r in self.replicas), "follow")
+
+    def current(self) -> Server:
+        """The master, as the first sentinel says."""
+        port = self.sentinel().sentinel_master(self.name)["port"]
+        return next(s for s in self.servers if s.port == port)
+
+    @property
+    def url(self) -> str:
+        return self.url_of(self.sentinel_ports)
+
+    def url_of(self, ports: list[int], login: str = "", db: str = "") -> str:
+        return f"redis-sentinel://{login}" + ",".join(f"127.0.0.1:{port}" for port in ports) + f"/{self.name}{db}"
+
+    def __exit__(self, *_):
+        for process in self.sentinels:
+            process.kill()
+            process.wait()
+        super().__exit__()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A cluster that the tests of a module share, and leave as it was."""
+    with Cluster() as c:
+        yield c
+
+
+@pytest.fixture
+def fresh(cluster):
+    """The shared cluster, empty."""
+    for server in cluster.masters:
+        server.client().flushall()
+    return cluster
