@@ -19,7 +19,7 @@ run() { # NAME BUILD ARGUMENT...
 	local name=$1 dir=$2
 	shift 2
 	say "tests: $name"
-	.venv/bin/python -m pytest -q -n 2 --dist worksteal -p no:cacheprovider --ckfs "$dir/ckfs" "$@"
+	.venv/bin/python -m pytest -q -rs -n 2 --dist worksteal -p no:cacheprovider --ckfs "$dir/ckfs" "$@"
 }
 
 say "build"
@@ -37,5 +37,5 @@ run "ASan and UBSan" build-asan -m "not memory" "${@:-tests}"
 
 say "build with ThreadSanitizer"
 CC=clang build build-tsan "${tls[@]}" -Dwerror=$werror -Dfuzz=enabled -Db_sanitize=thread -Db_lundef=false --buildtype=debugoptimized
-if [ $# = 0 ]; then set -- tests/mount/test_versions.py tests/mount/test_listing.py tests/mount/test_decoded_cache.py tests/mount/test_redis_tls_served.py tests/fault; fi
+if [ $# = 0 ]; then set -- tests/mount/test_versions.py tests/mount/test_listing.py tests/mount/test_decoded_cache.py tests/mount/test_redis_versions.py tests/mount/test_redis_faults.py tests/mount/test_redis_tls_served.py tests/fault; fi
 run "TSan" build-tsan -m "not memory" "$@"
