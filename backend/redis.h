@@ -16,6 +16,9 @@
 /* Of as many first bytes a version is made, and so many does a listing read. */
 #define REDIS_LISTED_HEAD 512
 
+/* For so long, in milliseconds, a key is read whole after it was seen to change between two steps. */
+#define REDIS_HOT_MS 2000
+
 struct redis_backend {
 	struct backend backend;
 	struct redis_target target;

@@ -22,9 +22,6 @@
 /* So many bytes of a value are hashed while they are still at hand. */
 #define PIECE ((size_t)256 << 10)
 
-/* For so long, in milliseconds, after it was seen to change between its head and its rest. */
-#define HOT_MS 2000
-
 struct look {
 	struct redis_backend *b;
 	struct bytes name;
@@ -321,8 +318,9 @@ static int find_known(const struct look *look, const struct record *known, struc
 {
 	struct redis_backend *b = look->b;
 	uint64_t round = nodes_round(&b->nodes, &look->name);
-	bool is_hot = !known->whole && clock_ms() < known->hot_until;
-	bool current = round != 0 && known->has_value && !is_hot && clock_ms() < known->deadline && !has_expired(known->expires) &&
+	/* The head of what changes fast is worth nothing: the rest would be of another version. */
+	bool usable = known->has_value && (known->whole || clock_ms() >= known->hot_until);
+	bool current = round != 0 && usable && clock_ms() < known->deadline && !has_expired(known->expires) &&
 		changes_of(&b->changes, look->announced, NULL) == known->change;
 	if (!current)
 		return 0;
@@ -424,7 +422,7 @@ int redis_fetch(struct backend *backend, const struct key *key, const struct sto
 	}
 	if (look.size != stored->value.length || !is_version(&look, key, &stored->version, is_settled(&look))) {
 		slice_done(&look.value);
-		records_heat(&b->records, &key->hash, clock_ms() + HOT_MS);
+		records_heat(&b->records, &key->hash, clock_ms() + REDIS_HOT_MS);
 		return -ESTALE;
 	}
 	*ret = look.value;
