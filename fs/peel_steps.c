@@ -12,12 +12,12 @@ int peel_stored(struct entry *entry)
 	const char *reason = NULL;
 	const struct slice *value = &entry->stored.value;
 	int r = frame_read(value, entry->interop, &entry->frame, &reason);
+	entry->frame_unread = r == -ENODATA;
 	if (r == -EUCLEAN || r == -EFBIG) {
 		entry->frame_fault = r;
 		entry->frame_reason = reason;
 		return 0;
 	}
-	entry->frame_unread = r == -ENODATA;
 	if (r < 0)
 		return entry->frame_unread ? 0 : r;
 	uint8_t first;
