@@ -34,13 +34,13 @@ bool entry_peel_quick(struct entry *entry, enum level level)
 	return true;
 }
 
-int entry_peel_now(struct entry *entry, enum level level)
+int entry_peel_now(struct entry *entry, enum level level, bool fetch)
 {
 	assert(!entry->shared);
 	int r = 0;
-	while (r == 0 && !entry->needs_whole && !entry_is_at(entry, entry->have, level))
+	while (r == 0 && (fetch || !entry->needs_whole) && !entry_is_at(entry, entry->have, level))
 		r = run_step(entry, step_towards(entry, entry->have, level));
-	return r == 0 && entry->needs_whole ? -ENODATA : r;
+	return r == 0 && entry->needs_whole && !fetch ? -ENODATA : r;
 }
 
 /* Takes out the waiters whose level is reached, or all of them. entry->lock is held. */

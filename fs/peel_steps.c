@@ -163,15 +163,28 @@ static int choose_key(struct entry *entry)
 }
 
 /* What was learnt of this version before. */
-static void recall(struct entry *entry, unsigned *have)
+static void recall_learnt(struct entry *entry, unsigned *have)
 {
 	struct version record = entry_record(entry);
-	if (!entry_wants_check(entry))
-		return;
 	if (learnt_get(entry->entries->learnt, &record, &entry->verdict))
 		*have |= HAVE_VERDICT;
 	if (entry->document.kind == DOCUMENT_MSGPACK && learnt_get_json(entry->entries->learnt, &record, &entry->rendered))
 		*have |= HAVE_RENDERED;
+}
+
+static void recall(struct entry *entry, unsigned *have)
+{
+	if (entry_wants_check(entry))
+		recall_learnt(entry, have);
+}
+
+/* A fault that no check follows may lie beyond what a listing has at hand of a remote value: it is told of it. */
+static void remember_fault(struct entry *entry)
+{
+	const struct document *d = &entry->document;
+	struct version record = entry_record(entry);
+	if (d->fault < 0 && entry->entries->backend->ops->remote && !entry->opens && !document_has_check(d))
+		learnt_put(entry->entries->learnt, &record, &(struct verdict){.fault = d->fault, .reason = d->reason, .key = -1});
 }
 
 static int run_document(struct entry *entry, unsigned *have)
@@ -189,6 +202,7 @@ static int run_document(struct entry *entry, unsigned *have)
 	if (r < 0)
 		return r;
 	recall(entry, have);
+	remember_fault(entry);
 	*have |= HAVE_DOCUMENT;
 	return 0;
 }
@@ -201,6 +215,7 @@ int entry_assume_document(struct entry *entry)
 	document_of_sealed(&entry->frame, &entry->payload, &entry->document);
 	entry->document.has_size = false;
 	entry->have |= HAVE_DOCUMENT;
+	recall_learnt(entry, &entry->have);
 	return 0;
 }
 

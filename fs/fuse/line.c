@@ -75,10 +75,13 @@ static int look_into(const struct view *view, struct entry *entry, struct line *
 	bool lists_all = view->shows_failing || view->size_level == LEVEL_STORED;
 	entry_peel_quick(entry, lists_all ? view->size_level : view->open_level);
 	if (!lists_all) {
-		int r = entry_reached(entry, LEVEL_DOCUMENT) ? 0 : entry_peel_now(entry, LEVEL_DOCUMENT);
+		int r = entry_reached(entry, LEVEL_DOCUMENT) ? 0 : entry_peel_now(entry, LEVEL_DOCUMENT, false);
 		/* Too little of it is here to tell where the document lies, but the frame says which kind it is. */
 		if (r == -ENODATA)
 			r = entry_assume_document(entry);
+		/* Nor does what has no frame, or a legacy or long one, in front. */
+		if (r == -ENODATA)
+			r = entry_peel_now(entry, LEVEL_DOCUMENT, true);
 		if (r < 0)
 			return 0;
 		if (view->status(entry, view->open_level, &reason) < 0 || entry_seal(entry).unfit)

@@ -116,8 +116,11 @@ bool entry_peel_cancel(struct entry *entry, struct entry_wait *wait);
  */
 bool entry_peel_quick(struct entry *entry, enum level level);
 
-/* For an entry of a listing: peels on this thread, whatever it takes. 0; -EIO, -ENOMEM, -ENOSPC… */
-int entry_peel_now(struct entry *entry, enum level level);
+/*
+ * For an entry of a listing: peels on this thread, whatever it takes. 0; -EIO, -ENOMEM, -ENOSPC…; -ENODATA more of the value would have
+ * to be fetched, if that is not to be done.
+ */
+int entry_peel_now(struct entry *entry, enum level level, bool fetch);
 
 /*
  * For an entry of a listing of which more would have to be fetched (entry_peel_now said -ENODATA): goes by the kind of document
