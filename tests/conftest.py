@@ -1,4 +1,4 @@
-"""Fixtures: a file cache filled by the real cachekit package, and ckfs mounts over it.
+"""Fixtures: caches filled by the real cachekit package, and ckfs mounts over them.
 
 The binary under test is `--ckfs PATH` (default: build/ckfs). Each test has its own
 directory; mounts and servers are taken down also when the test fails.
@@ -12,12 +12,14 @@ import pathlib
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import tempfile
 import time
 
 import pytest
+
+from caches import Cache, FileCache, RedisCache
+from redis_server import running
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -32,6 +34,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "file_only: is about what only a cache directory has")
+    config.addinivalue_line("filterwarnings", "ignore:Call to deprecated setex:DeprecationWarning")  # the package's own
     config.addinivalue_line("markers", "memory: measures the daemon's memory, which a sanitizer makes many times larger")
 
 
@@ -63,99 +67,59 @@ def ckfs(request) -> str:
     return path
 
 
-@pytest.fixture
-def tmp():
+@contextlib.contextmanager
+def home():
     """A short private directory, on the disk that holds the temporary files."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-test-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-class Cache:
-    """A cache directory written by cachekit's own FileBackend."""
-
-    def __init__(self, path: pathlib.Path):
-        from cachekit.backends.file import FileBackend
-        from cachekit.backends.file.config import FileBackendConfig
-
-        class Backend(FileBackend):
-            """The real backend; it can be told the key, and tells the one it used."""
-
-            forced_key = None
-            last_key = None
-
-            def set(self, key, *args, **kwargs):
-                self.last_key = self.forced_key or key
-                return super().set(self.last_key, *args, **kwargs)
-
-            def set_streaming(self, key, *args, **kwargs):
-                self.last_key = self.forced_key or key
-                return super().set_streaming(self.last_key, *args, **kwargs)
-
-        self.dir = path
-        self.backend = Backend(
-            FileBackendConfig(cache_dir=path, max_size_mb=200_000, max_value_mb=50_000, max_entry_count=1_000_000)
-        )
-
-    def set(self, key: str, value: bytes, ttl: int | None = None) -> None:
-        """Store a whole value (what goes behind the 14-byte entry header) under a key."""
-        self.backend.set(key, value, ttl)
-
-    def put(self, key: str | None, obj, serializer="auto", ttl: int | None = 3600, **options) -> str:
-        """Store an object as an application does, through cachekit's decorator. Returns the stored key.
-
-        The decorator makes a key of its own; with `key` the same bytes go under that key instead.
-        """
-        from cachekit import cache
-
-        self.backend.forced_key = key
-        before = self.backend.last_key = None
-        try:
-
-            @cache(backend=self.backend, serializer=serializer, ttl=ttl, **options)
-            def produce(nonce):
-                return obj
-
-            produce(os.urandom(8))
-        finally:
-            self.backend.forced_key = None
-        assert self.backend.last_key is not before, f"cachekit stored nothing for {type(obj)}"
-        return self.backend.last_key
-
-    def value(self, key: str) -> bytes:
-        """The stored value as the backend's get returns it."""
-        value = self.backend.get(key)
-        assert value is not None
-        return value
-
-    def payload(self, key: str) -> bytes:
-        """What the SDK's own unwrap returns."""
-        from cachekit.serializers.wrapper import SerializationWrapper
-
-        return bytes(SerializationWrapper.unwrap(self.value(key))[0])
-
-    def hash(self, key: str) -> str:
-        return os.path.basename(self.backend._key_to_path(key))
-
-    def path(self, key: str) -> pathlib.Path:
-        """The entry's file."""
-        return self.dir / self.hash(key)
-
-    def write_file(self, key: str, content: bytes) -> pathlib.Path:
-        """Put a whole entry file, header included, where the backend would: for broken entries."""
-        temporary = self.dir / f"{self.hash(key)}.tmp.1.1"
-        temporary.write_bytes(content)
-        temporary.rename(self.path(key))
-        return self.path(key)
-
-    @staticmethod
-    def entry_header(expires: int = 0) -> bytes:
-        return b"CK\x01\x00" + struct.pack(">HQ", 0, expires)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
-def cache(tmp) -> Cache:
-    return Cache(tmp / "cache")
+def tmp():
+    with home() as path:
+        yield path
+
+
+def pytest_generate_tests(metafunc):
+    """What works on a cache runs on each backend, but for tests of what only a cache directory has."""
+    kinds = ["file"] if metafunc.definition.get_closest_marker("file_only") else ["file", "redis"]
+    for name in ("cache", "shared_cache"):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, kinds, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def redis_of_the_session():
+    """A Redis server, for every user: starting one for each test would take longer than most tests."""
+    with running("--unixsocketperm", "777") as server:
+        server.directory.chmod(0o755)
+        yield server
+
+
+def empty_redis(request, db: int, path: pathlib.Path) -> RedisCache:
+    cache = RedisCache(request.getfixturevalue("redis_of_the_session"), db, path)
+    cache.clear()
+    return cache
+
+
+def cache_of(request, db: int, path: pathlib.Path) -> Cache:
+    """An empty cache of the backend that the test is to run on."""
+    return FileCache(path / "cache") if request.param == "file" else empty_redis(request, db, path)
+
+
+@pytest.fixture
+def cache(request, tmp) -> Cache:
+    return cache_of(request, 0, tmp)
+
+
+@pytest.fixture(scope="module")
+def shared_cache(request):
+    """A cache that the tests of a module share."""
+    with home() as path:
+        yield cache_of(request, 1, path)
 
 
 class Mount:
@@ -240,7 +204,7 @@ def mount(ckfs, tmp, request):
 
         def make(source, *options: str, env: dict[str, str] | None = None) -> Mount:
             if isinstance(source, Cache):
-                source = source.dir
+                source = source.source
             path = tmp / f"mnt{len(made)}"
             m = Mount(ckfs, None if source is None else str(source), path, options, env or {})
             made.append(m)
@@ -253,20 +217,12 @@ def mount(ckfs, tmp, request):
 
 @contextlib.contextmanager
 def mounted(ckfs: str, cache: Cache, *options: str, env: dict[str, str] | None = None):
-    """A mount beside the cache's directory, for tests that share one."""
-    m = Mount(ckfs, str(cache.dir), cache.dir.with_name("mnt"), options, env or {})
+    """A mount in the cache's home, for tests that share one."""
+    m = Mount(ckfs, cache.source, cache.home / "mnt", options, env or {})
     try:
         yield m
     finally:
         m.unmount()
-
-
-@pytest.fixture(scope="module")
-def shared_cache():
-    """A cache that the tests of a module share."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-test-"))
-    yield Cache(path / "cache")
-    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -39,9 +39,8 @@ def mounted(path) -> str | None:
 class Command:
     """Runs ckfs over a cache, and takes down whatever it left."""
 
-    def __init__(self, ckfs: str, tmp: pathlib.Path):
-        self.ckfs, self.tmp, self.point = ckfs, tmp, tmp / "mnt"
-        self.source = tmp / "cache"
+    def __init__(self, ckfs: str, source: str, tmp: pathlib.Path):
+        self.ckfs, self.source, self.tmp, self.point = ckfs, source, tmp, tmp / "mnt"
         self.point.mkdir()
         self.foreground: list[subprocess.Popen] = []
 
@@ -85,7 +84,7 @@ class Command:
 @pytest.fixture
 def command(ckfs, cache, tmp):
     cache.set("key", b"value")
-    made = Command(ckfs, tmp)
+    made = Command(ckfs, cache.source, tmp)
     yield made
     made.clean()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -59,20 +58,6 @@ def flip(value: bytes, position: int) -> bytes:
     altered = bytearray(value)
     altered[position] ^= 0xFF
     return bytes(altered)
-
-
-def fill(directory: pathlib.Path, keys, content: bytes) -> set[str]:
-    """Write one entry file a key, fast. Returns the names (hashes)."""
-    names = {hashlib.blake2b(key.encode(), digest_size=16).hexdigest() for key in keys}
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for name in names:
-            entry = os.open(name, os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=fd)
-            os.write(entry, content)
-            os.close(entry)
-    finally:
-        os.close(fd)
-    return names
 
 
 @contextlib.contextmanager
@@ -141,20 +126,6 @@ ODD = {
     "empty-payload": frame(GOOD, b""),
 }
 
-# Whole files that the file backend reads as a miss.
-BAD_ENTRY_HEADERS = {
-    "empty-file": b"",
-    "13-bytes": b"CK\x01" + bytes(10),
-    "bad-magic": b"CX\x01" + bytes(11) + frame(GOOD),
-    "version-0": b"CK\x00" + bytes(11) + frame(GOOD),
-    "version-2": b"CK\x02" + bytes(11) + frame(GOOD),
-    "reserved": b"CK\x01\x01" + bytes(10) + frame(GOOD),
-    "flags-high": b"CK\x01\x00\x80\x00" + bytes(8) + frame(GOOD),
-    "flags-low": b"CK\x01\x00\x00\x01" + bytes(8) + frame(GOOD),
-    "frame-alone": frame(GOOD),
-}
-
-
 # --- looking at a mount
 
 
@@ -212,6 +183,16 @@ def spooled(m, directory) -> list[str]:
     return [link for link in links if f"{directory}/" in link]
 
 
+def spilled(m, directory) -> list[bytes]:
+    """What is in such files."""
+    proc, found = pathlib.Path(f"/proc/{m.pid}"), {}
+    for link in [*(proc / "map_files").iterdir(), *(proc / "fd").iterdir()]:
+        with contextlib.suppress(OSError):
+            if f"{directory}/" in os.readlink(link):
+                found[os.stat(link).st_ino] = link.read_bytes()
+    return list(found.values())
+
+
 class Mapping:
     """A file's mapping, to see which of its pages are in memory without touching them."""
 
@@ -265,8 +246,7 @@ def broken(malformed):
     cache = malformed
     for key, value in ODD.items():
         cache.set(key, value)
-    for key, content in BAD_ENTRY_HEADERS.items():
-        cache.write_file(f"header-{key}", content)
+    cache.write_misses("miss-")
     cache.put("good-arrow", TABLE, "arrow")
     cache.put("good-npy", numpy.arange(100.0), "auto")
     cache.put("good-orjson", {"a": 1}, "orjson")

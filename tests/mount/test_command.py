@@ -11,18 +11,20 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from commands import ENVIRONMENT, command, mounted, mounts, until  # noqa: F401 - a fixture
+from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, mounts, until  # noqa: F401 - a fixture
 from helpers import read
 
 # Help and version
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_goes_to_standard_output_and_names_the_operands(command, flag):
     result = command(flag)
     assert (result.returncode, result.stderr, "[SOURCE] MOUNTPOINT" in result.stdout) == (0, "", True)
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("flag", ["-V", "--version"])
 def test_version_goes_to_standard_output(command, flag):
     result = command(flag)
@@ -41,6 +43,7 @@ def test_a_start_that_succeeds_prints_nothing(command):
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.file_only
 def test_relative_paths_are_those_of_the_callers_directory(command):
     assert (command("cache", "mnt").returncode, read(command.point / "key")) == (0, b"value")
 
@@ -89,11 +92,13 @@ def test_a_mountpoint_that_holds_files_is_covered(command):
 # Sources
 
 
+@pytest.mark.file_only
 def test_a_file_url_is_a_directory(command):
     command(f"file://{command.source}", command.point)
     assert read(command.point / "key") == b"value"
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("name", ["a b", "100%", "é", "a#b?c", "a,b", "a\\b", "%41"])
 def test_a_file_url_is_percent_decoded(command, name):
     shutil.move(command.source, command.tmp / name)
@@ -101,6 +106,7 @@ def test_a_file_url_is_percent_decoded(command, name):
     assert read(command.point / "key") == b"value"
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("name", ["a b", "100%", "é", "a#b", "a,b", "a\\b", "%41", "a:b"])
 def test_a_directory_is_taken_as_it_is(command, name):
     shutil.move(command.source, command.tmp / name)
@@ -108,11 +114,13 @@ def test_a_directory_is_taken_as_it_is(command, name):
     assert read(command.point / "key") == b"value"
 
 
+@pytest.mark.file_only
 def test_the_source_comes_from_the_sdks_variable(command):
     command(command.point, env={"CACHEKIT_FILE_CACHE_DIR": str(command.source)})
     assert read(command.point / "key") == b"value"
 
 
+@pytest.mark.file_only
 def test_the_source_is_else_the_sdks_default_directory(command):
     shutil.move(command.source, command.tmp / "cachekit")
     command(command.point, env={"TMPDIR": str(command.tmp)})
@@ -121,6 +129,22 @@ def test_the_source_is_else_the_sdks_default_directory(command):
 
 def test_a_source_that_is_given_wins_over_the_environment(command):
     command(command.source, command.point, env={"CACHEKIT_FILE_CACHE_DIR": "/nonexistent", "CACHEKIT_REDIS_URL": "redis://x"})
+    assert read(command.point / "key") == b"value"
+
+
+# A mountpoint that is in use
+
+
+@pytest.mark.parametrize("spelling", ["mnt", "mnt/", "./mnt", "link"])
+def test_a_mountpoint_that_serves_a_ckfs_is_busy(command, spelling):
+    (command.tmp / "link").symlink_to("mnt")
+    command(command.source, command.point)
+    assert complaint(command(command.source, spelling), str(command.point), "already") == REFUSED
+
+
+def test_a_busy_mountpoint_goes_on_serving(command):
+    command(command.source, command.point)
+    command(command.source, command.point)
     assert read(command.point / "key") == b"value"
 
 
@@ -137,6 +161,7 @@ def test_the_source_is_shown(command):
     assert mounted(command.point).split()[0] == str(command.source)
 
 
+@pytest.mark.file_only
 def test_a_source_with_a_comma_is_shown_whole(command):
     shutil.move(command.source, command.tmp / "a,b")
     command(command.tmp / "a,b", command.point)
@@ -288,7 +313,7 @@ def test_a_dead_mount_is_cleared_by_any_spelling_of_its_path(command, spelling):
     process = command.start(command.source, command.point)
     process.kill()
     process.wait()
-    assert (command("cache", spelling).returncode, read(command.point / "key")) == (0, b"value")
+    assert (command(command.source, spelling).returncode, read(command.point / "key")) == (0, b"value")
 
 
 def test_a_dead_mount_that_was_cleared_leaves_nothing_below(command):

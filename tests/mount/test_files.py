@@ -1,6 +1,5 @@
 """§2: what stat shows of the files, and the ways to read them."""
 
-import asyncio
 import io
 import mmap
 import os
@@ -72,6 +71,7 @@ def test_uid_and_gid_options_set_the_owner(cache, mount):
     assert shown == expected_shapes(shown, 0o400, 0o500, 1234, 2345)
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("name", [KEY, f"raw/{KEY}", f"frame/{KEY}", f"arrow/{KEY}.arrow"])
 def test_st_mtime_is_the_birth_time_of_the_entry(cache, mnt, name):
     write(cache, "arrow")
@@ -79,10 +79,11 @@ def test_st_mtime_is_the_birth_time_of_the_entry(cache, mnt, name):
     assert os.stat(mnt / name).st_mtime_ns == birth_ns(cache.path(KEY))
 
 
+@pytest.mark.file_only
 def test_a_ttl_refresh_does_not_move_st_mtime(cache, mnt):
     write(cache, "arrow")
     before = os.stat(mnt / KEY).st_mtime_ns
-    assert (asyncio.run(cache.backend.refresh_ttl(KEY, 9)), os.stat(mnt / KEY).st_mtime_ns) == (True, before)
+    assert (cache.refresh_ttl(KEY, 9), os.stat(mnt / KEY).st_mtime_ns) == (True, before)
 
 
 def test_the_attributes_of_an_open_file_are_those_of_its_name(cache, mnt):
@@ -121,6 +122,7 @@ def test_a_direct_read_gives_the_same_bytes(cache, mnt):
     assert (shown.returncode, shown.stdout) == (0, cache.payload(KEY))
 
 
+@pytest.mark.file_only  # a Redis value has at most 512 MiB
 def test_a_value_over_4_gib_is_read_at_its_end(cache, mnt):
     path = cache.write_file(KEY, cache.entry_header() + v3(b"begin", metadata("arrow")))
     with open(path, "r+b") as file:

@@ -15,10 +15,12 @@ import numpy
 import pyarrow
 import pytest
 
-from conftest import Cache
-from entries import DIRECTORIES, entries_of, fill, frame, memory_directory, opening, outcome, slurp, stats
+from caches import FileCache
+from conftest import empty_redis
+from entries import DIRECTORIES, entries_of, frame, memory_directory, opening, outcome, slurp, stats
 
-CONTENT = Cache.entry_header() + frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
+VALUE = frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
+CONTENT = FileCache.entry_header() + VALUE
 CROWD = 200_000
 MIB = 1 << 20
 
@@ -28,21 +30,22 @@ def repeated(names) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def crowd():
-    """A cache directory of 200,000 entries, and their names."""
+def crowd(shared_cache):
+    """A cache of 200,000 entries, and their names. (A directory of so many is made in memory.)"""
     with memory_directory(CROWD * 8192) as path:
-        yield path, fill(path, (f"ns:crowd:{n}" for n in range(CROWD)), CONTENT)
+        cache = FileCache(path / "cache") if shared_cache.KIND == "file" else shared_cache
+        yield cache, cache.fill((f"ns:crowd:{n}" for n in range(CROWD)), VALUE)
 
 
 class TestManyEntries:
     def test_each_name_is_listed_exactly_once(self, crowd, mount):
-        path, names = crowd
-        listed = entries_of(mount(path))
+        cache, names = crowd
+        listed = entries_of(mount(cache))
         assert (len(listed), set(listed) == names) == (CROWD, True)
 
     def test_a_format_directory_lists_each_name_exactly_once(self, crowd, mount):
-        path, names = crowd
-        listed = os.listdir(mount(path) / "meta")
+        cache, names = crowd
+        listed = os.listdir(mount(cache) / "meta")
         assert (len(listed), set(listed) == {f"{name}.json" for name in names}) == (CROWD, True)
 
     @pytest.mark.memory
@@ -62,8 +65,8 @@ class TestManyEntries:
         assert (lines, (m.rss_anon() - before) // (96 * MIB)) == (CROWD + 1, 0)
 
     def test_two_listings_at_once_are_both_whole(self, crowd, mount):
-        path, names = crowd
-        m = mount(path)
+        cache, names = crowd
+        m = mount(cache)
         results = []
         threads = [threading.Thread(target=lambda: results.append(set(entries_of(m)) == names)) for _ in range(2)]
         for thread in threads:
@@ -92,32 +95,47 @@ for n in itertools.count():
 """
 
 
-class TestAChangingDirectory:
+REDIS_WRITER = """
+import itertools, sys
+import redis
+client, value = redis.Redis.from_url(sys.argv[1]), bytes.fromhex(sys.argv[2])
+staying, passing = ([line.strip() for line in open(path)] for path in sys.argv[3:5])
+for n in itertools.count():
+    client.set(staying[n * 7919 % len(staying)], value)
+    client.set(passing[n * 104729 % len(passing)], value)
+    client.delete(passing[n * 15485863 % len(passing)])
+"""
+
+
+class TestAChangingCache:
     @pytest.fixture
     def shm(self):
         with memory_directory() as path:
             yield path
 
-    @pytest.fixture(params=["disk", "tmpfs"])
+    @pytest.fixture(params=["disk", "tmpfs", "redis"])
     def busy(self, request, tmp, shm):
-        """A cache directory that another process overwrites, adds to and deletes from; the names that stay."""
-        path = (tmp if request.param == "disk" else shm) / "busy"
-        path.mkdir()
-        staying = fill(path, (f"staying:{n}" for n in range(2500)), CONTENT)
-        passing = fill(path, (f"passing:{n}" for n in range(2500)), CONTENT)
-        (tmp / "staying").write_text("\n".join(sorted(staying)))
-        (tmp / "passing").write_text("\n".join(sorted(passing)))
-        args = [sys.executable, "-c", WRITER, path, CONTENT.hex(), tmp / "staying", tmp / "passing"]
-        writer = subprocess.Popen(args)
-        yield path, staying
-        alive = writer.poll() is None
-        writer.kill()
-        writer.wait()
+        """A cache that another process overwrites, adds to and deletes from; the names that stay."""
+        if request.param == "redis":
+            cache = empty_redis(request, 0, tmp)
+            writer, target, content = REDIS_WRITER, cache.source, VALUE
+        else:
+            cache = FileCache((tmp if request.param == "disk" else shm) / "busy")
+            writer, target, content = WRITER, cache.source, CONTENT
+        staying, passing = ([f"{what}:{n}" for n in range(2500)] for what in ("staying", "passing"))
+        names = [cache.fill(keys, VALUE) for keys in (staying, passing)]
+        for path, of in zip((tmp / "staying", tmp / "passing"), names, strict=True):
+            path.write_text("\n".join(sorted(of)))
+        process = subprocess.Popen([sys.executable, "-c", writer, target, content.hex(), tmp / "staying", tmp / "passing"])
+        yield cache, names[0]
+        alive = process.poll() is None
+        process.kill()
+        process.wait()
         assert alive, "the writer ended early"
 
     def test_every_name_that_stays_is_listed_exactly_once(self, busy, mount):
-        path, staying = busy
-        m = mount(path)
+        cache, staying = busy
+        m = mount(cache)
         wrong = []
         for _ in range(15):
             counts = collections.Counter(os.listdir(m))
@@ -129,8 +147,8 @@ class TestAChangingDirectory:
         assert [repeated(os.listdir(m / "raw")) for _ in range(15)] == [[]] * 15
 
     def test_every_name_that_stays_is_listed_while_its_files_are_looked_at(self, busy, mount):
-        path, staying = busy
-        m = mount(path)
+        cache, staying = busy
+        m = mount(cache)
         seen = []
         with os.scandir(m) as listing:
             for entry in listing:
@@ -140,6 +158,7 @@ class TestAChangingDirectory:
         assert (staying - set(seen), repeated(seen)) == (set(), [])
 
 
+@pytest.mark.file_only
 class TestWhatIsNoEntry:
     """Things in a cache directory that are none of its entries."""
 
@@ -196,6 +215,7 @@ class TestWhatIsNoEntry:
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.file_only
 class TestWhatMayNotBeRead:
     @pytest.fixture
     def ckfs(self, ckfs, tmp):
@@ -224,6 +244,7 @@ class TestWhatMayNotBeRead:
         assert closed.hash("closed") not in entries_of(mount(closed))
 
 
+@pytest.mark.file_only
 class TestReading:
     def snapshot(self, directory: pathlib.Path) -> dict:
         """All that can be seen of a directory and its files, but for access times."""

@@ -319,6 +319,7 @@ def test_a_bomb_says_so(cache, mnt):
     assert isinstance(meta(mnt, KEY)["views"]["msgpack"], str)
 
 
+@pytest.mark.file_only
 def test_an_interop_value_known_by_its_hash_says_why_it_is_not_shown(cache, mnt):
     cache.set(INTEROP_KEY, encode_interop_value({"a": 1}))
     views = meta(mnt, cache.hash(INTEROP_KEY))["views"]

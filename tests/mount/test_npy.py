@@ -172,7 +172,7 @@ def test_an_array_that_was_refused_is_left_out_of_the_listing(cache, mnt):
     cache.put(KEY, REFUSED["object"])
     cache.put("good", np.arange(3))
     failure(mnt / f"npy/{KEY}.npy")
-    assert listing(mnt / "npy") == {cache.hash("good") + ".npy"}
+    assert listing(mnt / "npy") == {cache.listed("good") + ".npy"}
 
 
 MALFORMED = {

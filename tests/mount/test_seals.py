@@ -87,17 +87,20 @@ def test_other_documents_without_a_key_are_enokey(cache, mnt, view, serializer, 
     assert failure(mnt / f"{view}/{KEY}.{view}") == "ENOKEY"
 
 
+@pytest.mark.file_only
 def test_a_sealed_entry_looked_up_by_its_hash_is_enokey(cache, keyed):  # noqa: F811
     store(cache, KEY, DOCUMENT, sealing=seal())
     assert failure(keyed / f"msgpack/{cache.hash(KEY)}.msgpack") == "ENOKEY"
 
 
+@pytest.mark.file_only
 def test_after_it_was_opened_by_its_key_the_hash_opens_it_too_or_not_at_all(cache, keyed):  # noqa: F811
     store(cache, KEY, DOCUMENT, sealing=seal())
     read(keyed / f"msgpack/{KEY}.msgpack")
     assert failure(keyed / f"msgpack/{cache.hash(KEY)}.msgpack") in (None, "ENOKEY")
 
 
+@pytest.mark.file_only
 def test_the_root_serves_the_ciphertext_by_hash(cache, keyed):  # noqa: F811
     store(cache, KEY, DOCUMENT, sealing=seal())
     assert read(keyed / cache.hash(KEY)) == cache.payload(KEY)
@@ -302,7 +305,7 @@ def test_a_key_whose_name_is_cut_opens_once_it_is_known(cache, mount, tmp):
     store(cache, key, DOCUMENT, sealing=seal())
     (tmp / "keys").write_text(key + "\n")
     unknown, known = mount(cache, env=KEYED), mount(cache, f"keys={tmp / 'keys'}", env=KEYED)
-    assert [failure(m / f"json/{name_of(key)}.json") for m in (unknown, known)] == ["ENOKEY", None]
+    assert [failure(m / f"json/{name_of(key)}.json") for m in (unknown, known)] == [None if cache.STORES_KEYS else "ENOKEY", None]
 
 
 # Interop values
@@ -469,7 +472,7 @@ def test_an_open_plaintext_outlives_its_entry(cache, keyed):  # noqa: F811
     store(cache, KEY, DOCUMENT, sealing=seal())
     expected = document(cache)
     with open(keyed / f"msgpack/{KEY}.msgpack", "rb", buffering=0) as file:
-        cache.backend.delete(KEY)
+        cache.delete(KEY)
         assert (file.read(), failure(keyed / f"msgpack/{KEY}.msgpack")) == (expected, "ENOENT")
 
 

@@ -58,6 +58,7 @@ WRONG = {
 }
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("case", WRONG)
 @pytest.mark.parametrize("flags", [(), ("-f",)], ids=["daemon", "foreground"])
 def test_a_wrong_key_is_one_line_that_names_the_variable_and_no_key(command, case, flags):
@@ -67,12 +68,14 @@ def test_a_wrong_key_is_one_line_that_names_the_variable_and_no_key(command, cas
     assert (shown_of(result.stderr), mounted(command.point), command.daemons()) == ([], None, [])
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("bit", [1 << i for i in range(6)], ids=oct)
 def test_a_key_file_that_others_have_rights_on_is_refused(command, bit):
     path = key_file(command, A, 0o600 | bit)
     assert complaint(start(command, "-o", f"master_key_file={path}"), str(path), "chmod 600") == REFUSED
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize(
     "content, words",
     [
@@ -93,10 +96,12 @@ def test_a_wrong_key_file_is_one_line_that_names_it_and_no_key(command, content,
     assert (complaint(result, str(path), *words), shown_of(result.stderr)) == (REFUSED, [])
 
 
+@pytest.mark.file_only
 def test_a_key_file_that_is_missing_is_named(command):
     assert complaint(start(command, "-o", f"master_key_file={command.tmp}/none"), f"{command.tmp}/none", "No such") == REFUSED
 
 
+@pytest.mark.file_only
 def test_a_key_file_that_is_no_file_is_named(command):
     os.mkfifo(command.tmp / "pipe", 0o600)
     (command.tmp / "dir").mkdir(0o700)
@@ -104,6 +109,7 @@ def test_a_key_file_that_is_no_file_is_named(command):
         assert complaint(start(command, "-o", f"master_key_file={name}"), f"{command.tmp}/{name}", "regular file") == REFUSED
 
 
+@pytest.mark.file_only
 def test_a_key_file_that_may_not_be_read_is_named(command):
     path = key_file(command, A)
     command.tmp.chmod(0o755)
@@ -138,11 +144,13 @@ def test_what_the_sdk_takes_mounts(command, case):
     assert (result.returncode, result.stderr, read(command.point / "key")) == (0, "", b"value")
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("word", ["true", "TRUE", "t", "on", "Yes", "y", "1", "false", "F", "off", "no", "N", "0"])
 def test_fail_closed_takes_the_words_of_the_sdk(command, word):
     assert start(command, env={FAIL_CLOSED: word}).returncode == 0
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("word", [" true", "true ", "2", "01", "none", "enable"])
 def test_fail_closed_takes_no_other_word(command, word):
     assert complaint(start(command, env={FAIL_CLOSED: word}), FAIL_CLOSED) == REFUSED
@@ -152,6 +160,7 @@ def test_fail_closed_is_an_option(command):
     assert (start(command, "-o", "fail_closed", env={MASTER: A}).returncode, read(command.point / "key")) == (0, b"value")
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("content", [A, A + "\n", f"  {A.upper()}\r\n", A + B])
 def test_a_key_file_is_read(command, content):
     """The previous keys tell which one is the current key."""
@@ -229,11 +238,11 @@ def test_the_keys_are_locked_in_memory(keyed):
 
 
 @pytest.fixture
-def nobody(command):
+def nobody(command, cache):
     """Another user, to whom the test's files belong: what to put before a command. /dev/fuse is open to it, in a mount namespace."""
     command.tmp.chmod(0o755)
-    for path in [command.source, *command.source.iterdir(), command.point]:
-        os.chown(path, 65534, 65534)
+    cache.give(65534)
+    os.chown(command.point, 65534, 65534)
     script = 'mknod -m 666 "$1" c 10 229; mount --bind "$1" /dev/fuse; echo; exec cat'
     args = ["unshare", "-m", "sh", "-euc", script, "sh", command.tmp / "fuse"]
     with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as namespace:

@@ -175,6 +175,7 @@ def test_an_interop_value_is_a_document_under_its_key(cache, mnt, view):
     assert (mnt / f"{view}/users:get:{HEX}{EXTENSION[view]}").read_bytes() == expected[view]
 
 
+@pytest.mark.file_only
 @pytest.mark.parametrize("view", ["json", "msgpack"])
 def test_decoded_views_of_an_interop_value_are_not_found_by_hash(cache, mnt, view):
     cache.set(f"users:get:{HEX}", b"\x81\xa1a\x01")

@@ -1,9 +1,7 @@
 """§4: extended attributes, the same in every view of an entry."""
 
-import asyncio
 import errno
 import os
-import struct
 import subprocess
 import time
 from datetime import datetime, timedelta
@@ -43,10 +41,6 @@ def write(cache, writer: str, ttl: int | None = 3600) -> None:
 def text(value) -> bytes | None:
     """A header member as an attribute says it."""
     return None if value is None else {True: b"true", False: b"false"}.get(value) or value.encode()
-
-
-def expiry(cache) -> int:
-    return struct.unpack(">Q", cache.path(KEY).read_bytes()[6:14])[0]
 
 
 def absent(path, name: str) -> bool:
@@ -105,11 +99,13 @@ def test_the_key_is_unescaped_and_uncut(cache, mount, tmp, key):
     assert xattrs(mount(cache, f"keys={tmp / 'keys'}") / name_of(key))["key"] == key.encode()
 
 
+@pytest.mark.file_only
 def test_the_key_is_absent_while_only_the_hash_is_known(cache, mnt):
     write(cache, "default")
     assert absent(mnt / cache.hash(KEY), "user.ckfs.key")
 
 
+@pytest.mark.file_only
 def test_everything_but_the_key_is_known_by_hash(cache, mnt):
     write(cache, "arrow", ttl=None)
     by_hash = xattrs(mnt / cache.hash(KEY))
@@ -170,7 +166,7 @@ def test_of_a_duplicate_member_the_last_wins(cache, mnt):
 def test_expires_is_the_stored_time_as_rfc_3339(cache, mnt):
     write(cache, "default", ttl=1000)
     shown = datetime.fromisoformat(os.getxattr(mnt / KEY, "user.ckfs.expires").decode())
-    assert (shown.timestamp(), shown.utcoffset() is not None) == (expiry(cache), True)
+    assert (shown.timestamp(), shown.utcoffset() is not None) == (cache.expiry(KEY), True)
 
 
 def test_expires_is_in_utc(cache, mount):
@@ -187,7 +183,7 @@ def test_expires_is_never_without_a_ttl(cache, mnt):
 def test_ttl_is_the_seconds_that_are_left(cache, mnt):
     write(cache, "default", ttl=1000)
     shown = int(os.getxattr(mnt / KEY, "user.ckfs.ttl"))
-    assert expiry(cache) - time.time() - 1 <= shown <= 1000
+    assert cache.expiry(KEY) - time.time() - 1 <= shown <= 1000
 
 
 def test_ttl_is_absent_for_never(cache, mnt):
@@ -199,17 +195,18 @@ def test_ttl_is_absent_for_never(cache, mnt):
 def test_a_rewritten_ttl_shows_at_once(cache, mnt, ttl, shown):
     write(cache, "default", ttl=1000)
     xattrs(mnt / KEY)
-    asyncio.run(cache.backend.refresh_ttl(KEY, ttl))
+    cache.refresh_ttl(KEY, ttl)
     assert shown(xattrs(mnt / KEY).get("ttl"))
 
 
 def test_a_rewritten_ttl_shows_in_expires(cache, mnt):
     write(cache, "default", ttl=1000)
     xattrs(mnt / KEY)
-    asyncio.run(cache.backend.refresh_ttl(KEY, 50_000))
-    assert datetime.fromisoformat(xattrs(mnt / KEY)["expires"].decode()).timestamp() == expiry(cache)
+    cache.refresh_ttl(KEY, 50_000)
+    assert datetime.fromisoformat(xattrs(mnt / KEY)["expires"].decode()).timestamp() == cache.expiry(KEY)
 
 
+@pytest.mark.file_only  # a server takes no such moment
 @pytest.mark.parametrize("expires", [2**63, 2**64 - 1, 253402300800])
 def test_an_expiry_past_the_year_9999_harms_nothing(cache, mnt, expires):
     cache.write_file(KEY, cache.entry_header(expires) + b"value")
