@@ -6,6 +6,8 @@ import base64
 import errno
 import json
 import os
+import pathlib
+import re
 import subprocess
 
 import xxhash
@@ -86,6 +88,22 @@ def xattrs(path) -> dict[str, bytes]:
 
 def meta(mnt, key: str) -> dict:
     return json.loads(read(mnt / f"meta/{name_of(key)}.json"))
+
+
+def memory(m, *fields: str) -> int:
+    """Bytes that the daemon's status tells, summed up: VmHWM, RssAnon, RssShmem…"""
+    status = pathlib.Path(f"/proc/{m.pid}/status").read_text()
+    return sum(int(re.search(rf"^{field}:\s+(\d+) kB", status, re.M)[1]) * 1024 for field in fields)
+
+
+def peak(m) -> int:
+    """The most memory the daemon has had since reset_peak()."""
+    return memory(m, "VmHWM")
+
+
+def reset_peak(m) -> int:
+    pathlib.Path(f"/proc/{m.pid}/clear_refs").write_text("5")
+    return peak(m)
 
 
 def birth_ns(path) -> int:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import json
 import os
-import pathlib
 import random
-import re
 import signal
 import subprocess
 
@@ -17,7 +15,7 @@ from cachekit.serializers.arrow_serializer import ArrowSerializer
 
 from documents import MASTER, opened, seal, store
 from entries import slurp, spooled, stats, until
-from helpers import failure, meta, name_of
+from helpers import failure, meta, name_of, peak, reset_peak
 
 MIB = 1 << 20
 numbers = random.Random(4)
@@ -199,16 +197,6 @@ def test_a_cache_of_no_size_still_serves(cache, mount, spool):
 def fetched(cache, key: str) -> int:
     """What the daemon has to hold of a stored value besides what it makes of it."""
     return len(cache.value(key)) if cache.FETCHES else 0
-
-
-def peak(m) -> int:
-    """The most memory the daemon has had since reset_peak()."""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{m.pid}/status").read_text())[1]) * 1024
-
-
-def reset_peak(m) -> int:
-    pathlib.Path(f"/proc/{m.pid}/clear_refs").write_text("5")
-    return peak(m)
 
 
 @pytest.mark.memory

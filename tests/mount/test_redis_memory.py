@@ -1,0 +1,87 @@
+"""§7 on a Redis server: what the daemon holds of a value, and of a listing."""
+
+import os
+import subprocess
+
+import pytest
+
+from helpers import failure, memory, peak, read, reset_peak
+from redis_server import db, server  # noqa: F401 - fixtures
+
+MIB = 1 << 20
+SIZE = 256 * MIB
+KEYS = 1_000_000
+
+# Without a script, a million commands would take longer than what is tested.
+MANY_KEYS = "for i = ARGV[1], ARGV[2] do redis.call('SET', 'ns:many:func:app.load:args:' .. i, 'value ' .. i) end"
+
+pytestmark = pytest.mark.memory
+
+
+@pytest.fixture
+def large(server, db):
+    value = os.urandom(MIB) * (SIZE // MIB)
+    db.set("k", value)
+    return value
+
+
+def test_an_open_value_costs_its_size(server, large, mount):
+    m = mount(server.url, "cache_size=1G")
+    failure(m / "none")
+    before, held_before = reset_peak(m), memory(m, "RssAnon", "RssShmem")
+    with open(m / "k", "rb", buffering=0) as file:
+        assert file.read(MIB) == large[:MIB]
+        most, held = peak(m) - before, memory(m, "RssAnon", "RssShmem") - held_before
+    assert (most <= SIZE * 1.05, held <= SIZE * 1.05) == (True, True), (most / SIZE, held / SIZE)
+
+
+def test_reading_a_value_through_costs_no_more(server, large, mount):
+    m = mount(server.url, "cache_size=1G")
+    failure(m / "none")
+    before = reset_peak(m)
+    assert read(m / "k") == large
+    assert peak(m) - before <= SIZE * 1.05
+
+
+def test_a_value_over_the_cache_size_costs_next_to_nothing(server, large, mount, tmp):
+    (tmp / "spool").mkdir()
+    m = mount(server.url, "cache_size=32M", f"spool_dir={tmp / 'spool'}")
+    before = memory(m, "RssAnon", "RssShmem")
+    with open(m / "k", "rb", buffering=0) as file:
+        assert file.read(MIB) == large[:MIB]
+        assert memory(m, "RssAnon", "RssShmem") - before <= 32 * MIB
+
+
+def test_many_who_open_a_value_share_it(server, large, mount):
+    m = mount(server.url, "cache_size=1G")
+    before = reset_peak(m)
+    readers = [subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [reader.wait(60) for reader in readers] == [0] * 4
+    assert peak(m) - before <= SIZE * 1.05
+
+
+def test_versions_that_went_are_not_held(server, db, mount):
+    m = mount(server.url, "cache_size=64M")
+    value = os.urandom(32 * MIB)
+    before = memory(m, "RssAnon", "RssShmem")
+    for n in range(10):
+        db.set("k", value[n:])
+        assert len(read(m / "k")) == len(value) - n
+    assert memory(m, "RssAnon", "RssShmem") - before <= 72 * MIB
+
+
+@pytest.fixture
+def crowded(server, db):
+    for first in range(1, KEYS, 50_000):
+        db.eval(MANY_KEYS, 0, first, first + 49_999)
+    assert db.dbsize() == KEYS
+    return server
+
+
+def test_names_of_a_million_keys_are_listed_in_bounded_memory(crowded, mount):
+    m = mount(crowded.url)
+    failure(m / "none")
+    before = reset_peak(m)
+    lines = subprocess.run(["ls", "-f", m / "raw"], check=True, capture_output=True).stdout.count(b"\n")
+    most = peak(m) - before
+    assert (lines, most <= 64 * MIB) == (KEYS + 2, True), most / MIB
