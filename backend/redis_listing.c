@@ -21,6 +21,9 @@
 
 #define NAME_BYTES_LIMIT (INT64_C(512) << 20)
 
+/* For so long, in milliseconds, what was asked of a key is as good as new. */
+#define FRESH_MS 100
+
 /* A key of which nothing is known yet. */
 #define UNSEEN 1
 
@@ -41,6 +44,7 @@ struct redis_cursor {
 	bool ended;    /* there are no more pages */
 	struct scanned *page;
 	size_t count, capacity, next;
+	int64_t looked_at; /* monotonic ms: when what is known of the page's keys was asked */
 };
 
 static struct redis_cursor *cursor_of(struct cursor *cursor)
@@ -363,9 +367,22 @@ static int look_elsewhere(struct redis_cursor *c, struct heads *h, struct scanne
 	return r;
 }
 
+/* What was asked before the reader paused may be another version by now: its attributes go to the kernel as new ones. */
+static void forget_old_heads(struct redis_cursor *c)
+{
+	if (clock_ms() - c->looked_at < FRESH_MS)
+		return;
+	for (size_t i = c->next; i < c->count; i++)
+		if (c->page[i].r == 0) {
+			stored_done(&c->page[i].stored);
+			c->page[i].r = UNSEEN;
+		}
+}
+
 /* Looks at keys from the next one on. 0, -errno: none was looked at. */
 static int look_ahead(struct redis_cursor *c)
 {
+	c->looked_at = clock_ms();
 	struct scanned *asked[HEADS_MAX];
 	size_t n;
 	cleanup_free struct heads *h = malloc(sizeof *h);
@@ -417,6 +434,8 @@ int redis_next(struct cursor *cursor, bool value, struct listed *ret)
 	struct scanned *s = NULL;
 	int r;
 	while ((r = next_key(c, &s)) == 1) {
+		if (value)
+			forget_old_heads(c);
 		if (value && s->r == UNSEEN) {
 			r = look_ahead(c);
 			if (r < 0)

@@ -26,7 +26,6 @@ class Cache:
     HEADER = 0  # bytes that lie before each value
     FETCHES = False  # whether the daemon holds what is stored, as long as it is open
     STORES_KEYS = False
-    SAME_AFTER_REFRESH = 1 << 40  # the largest value that is told to be the same when its TTL was refreshed
     home: pathlib.Path
 
     @property
@@ -245,7 +244,6 @@ class RedisCache(Cache):
 
     KIND = "redis"
     FETCHES = STORES_KEYS = True
-    SAME_AFTER_REFRESH = 64 << 10  # the server says that a key changed, not what of it: larger values are not read to find out
 
     def __init__(self, server: Server, db: int, home: pathlib.Path):
         from cachekit.backends.redis import RedisBackend

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conftest import Cache
+from caches import FileCache
 from entries import entries_of, frame, memory_directory, opening, until
 from helpers import read
 
@@ -20,7 +20,7 @@ STAYS = [f"stays-{n}" for n in range(2000)]
 def listed(request, tmp, mount):
     """A cache, and a mount that has listed it twice."""
     with memory_directory() as memory:
-        cache = Cache((memory if request.param == "memory" else tmp) / "cache")
+        cache = FileCache((memory if request.param == "memory" else tmp) / "cache")
         for key in ("k", *STAYS):
             cache.set(key, ENTRY, ttl=3600)
         # What has just changed is not relied on.
@@ -45,7 +45,7 @@ class TestAnEntryThatChangesAfterAListing:
         assert until(lambda: names(m) == others(cache), 3)
 
     def test_expires_when_nothing_else_touches_it(self, tmp, mount):
-        cache = Cache(tmp / "cache")
+        cache = FileCache(tmp / "cache")
         cache.set("k", ENTRY, ttl=2)
         m = mount(cache)
         time.sleep(0.1)
@@ -54,7 +54,7 @@ class TestAnEntryThatChangesAfterAListing:
 
     def test_has_its_ttl_rewritten_back_and_forth(self, listed):
         cache, m = listed
-        path, header = cache.path("k"), [Cache.entry_header(1), Cache.entry_header()]
+        path, header = cache.path("k"), [FileCache.entry_header(1), FileCache.entry_header()]
         for n in range(100):
             with open(path, "r+b", buffering=0) as entry:
                 entry.write(header[n % 2])
@@ -73,7 +73,7 @@ class TestAnEntryThatChangesAfterAListing:
 
     def test_is_replaced_by_one_that_has_expired(self, listed):
         cache, m = listed
-        cache.write_file("k", Cache.entry_header(1) + ENTRY)
+        cache.write_file("k", FileCache.entry_header(1) + ENTRY)
         assert names(m) == others(cache)
 
     def test_is_deleted(self, listed):
