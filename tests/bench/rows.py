@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import decoded
 import material
+import served
 from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, touch_memory
 
 MIB = 1 << 20
@@ -278,4 +279,5 @@ ROWS = {
     "open": open_table,
     "small": small,
     **decoded.ROWS,
+    **served.ROWS,
 }

@@ -1,0 +1,181 @@
+"""Rows of a Redis server: the same values as files, against clients that ask it for them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+from harness import Figure, Mount, interleaved, mounted, one_cpu, run_quietly, seconds, touch_memory
+
+MIB = 1 << 20
+LARGE = 256 * MIB
+KEYS = 100_000
+SMALL_VALUES = 2000
+SMALL_SIZE = 4096
+
+
+class Server:
+    """A redis-server of its own, on a unix socket: what it has is gone with it."""
+
+    def __init__(self, directory: pathlib.Path):
+        import redis
+
+        self.socket = directory / "s"
+        args = ["redis-server", "--port", "0", "--unixsocket", str(self.socket), "--dir", str(directory)]
+        args += ["--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen(args, stdout=subprocess.DEVNULL)
+        self.client = redis.Redis(unix_socket_path=str(self.socket))
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.client.ping()
+                return
+            except redis.RedisError as error:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.end()
+                    raise RuntimeError(f"redis-server did not start: {error}") from error
+                time.sleep(0.01)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    # Not in the scratch directory: the path of a socket has a hundred bytes.
+    with tempfile.TemporaryDirectory(prefix="ckfs-bench-") as directory:
+        server = Server(pathlib.Path(directory))
+        try:
+            yield server
+        finally:
+            server.end()
+
+
+def mount(bench, server: Server) -> contextlib.AbstractContextManager[Mount]:
+    """With room for the large value in memory, beside what the default keeps."""
+    return mounted([*bench.ckfs, "-o", "cache_size=1G", f"unix://{server.socket}"], bench.scratch)
+
+
+def read_file(path: pathlib.Path, buffer: bytearray) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        while os.readv(descriptor, [buffer]):
+            pass
+    finally:
+        os.close(descriptor)
+
+
+def drop_reply(server: Server, key: bytes, size: int) -> float:
+    """Seconds that the reply of a GET takes over the socket, into one buffer."""
+    buffer = bytearray(MIB)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(server.socket))
+
+        def get() -> None:
+            s.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key))
+            left = len(b"$%d\r\n" % size) + size + 2
+            while left:
+                left -= s.recv_into(buffer)
+
+        return seconds(get)
+
+
+def large(bench) -> Iterator[Figure]:
+    """One value of 256 MiB: on a fresh mount, and again."""
+    buffer = bytearray(MIB)
+    plain = bench.scratch / "large"
+    value = os.urandom(MIB) * (LARGE // MIB)
+    plain.write_bytes(value)
+    with serving() as server:
+        server.client.set("large", value)
+
+        def fresh() -> float:
+            with mount(bench, server) as m:
+                touch_memory(2 * LARGE)
+                return seconds(lambda: read_file(m.path / "large", buffer))
+
+        def get() -> float:
+            touch_memory(2 * LARGE)
+            return seconds(lambda: server.client.get("large"))
+
+        cold, client, raw = interleaved(bench.runs, fresh, get, lambda: drop_reply(server, b"large", LARGE))
+        yield Figure("Redis, cold open and read of 256 MiB, against redis-py's GET", cold, client)
+        yield Figure("Redis, cold open and read of 256 MiB, against a socket that drops the reply", cold, raw)
+        with mount(bench, server) as m:
+            for path in (m.path / "large", plain):
+                read_file(path, buffer)
+            warm, native = interleaved(
+                bench.runs,
+                lambda: seconds(lambda: read_file(m.path / "large", buffer)),
+                lambda: seconds(lambda: read_file(plain, buffer)),
+            )
+        yield Figure("Redis, warm open and read of 256 MiB, against a plain file", warm, native)
+    plain.unlink()
+
+
+def placements() -> list[tuple[str, Callable[[], contextlib.AbstractContextManager]]]:
+    """On one CPU it repeats within a few percent; as it comes it is what users see."""
+    return [(", all on one CPU", one_cpu), ("", contextlib.nullcontext)]
+
+
+def small(bench) -> Iterator[Figure]:
+    """open + read + close of many small values, against a GET of each."""
+    names = [f"small:{i}" for i in range(SMALL_VALUES)]
+    buffer = bytearray(2 * SMALL_SIZE)
+
+    def files(m: Mount) -> float:
+        return seconds(lambda: [read_file(m.path / name, buffer) for name in names]) / len(names)
+
+    for where, placed in placements():
+        with placed(), serving() as server:
+            server.client.mset({name: os.urandom(SMALL_SIZE) for name in names})
+
+            def both(again: list[float], server: Server = server) -> float:
+                with mount(bench, server) as m:
+                    first = files(m)
+                    again.append(files(m))
+                return first
+
+            again: list[float] = []
+            cold, client = interleaved(
+                bench.runs,
+                lambda: both(again),
+                lambda: seconds(lambda: [server.client.get(name) for name in names]) / len(names),
+            )
+        yield Figure(f"Redis, open + read + close of 4 KiB, fresh mount, against redis-py's GET{where}", cold, client, unit="µs")
+        yield Figure(f"Redis, open + read + close of 4 KiB, again, against redis-py's GET{where}", again, client, unit="µs")
+
+
+def listing(bench) -> Iterator[Figure]:
+    """100,000 keys of small values, against the server's own client and names that cost nothing."""
+    for where, placed in placements():
+        with placed(), serving() as server:
+            for i in range(0, KEYS, 10_000):
+                server.client.mset({f"ns:bench:func:app.load:args:{n}": b"\x00" * 100 for n in range(i, i + 10_000)})
+
+            def on_fresh_mount(*command: str, server: Server = server) -> float:
+                with mount(bench, server) as m:
+                    return run_quietly(*command, str(m.path / "raw"))
+
+            def on_null() -> float:
+                with bench.mount_null(names=KEYS) as nullfs:
+                    return run_quietly("ls", "-l", str(nullfs.path))
+
+            names, scan = interleaved(
+                bench.runs,
+                lambda: on_fresh_mount("ls", "-f"),
+                lambda: run_quietly("redis-cli", "-s", str(server.socket), "--scan"),
+            )
+            attributes, null = interleaved(bench.runs, lambda: on_fresh_mount("ls", "-l"), on_null)
+        yield Figure(f"Redis, `ls -f` of 100,000 keys, against `redis-cli --scan`{where}", names, scan)
+        yield Figure(f"Redis, `ls -l` of 100,000 keys, against the do-nothing filesystem{where}", attributes, null)
+
+
+ROWS = {"redis-large": large, "redis-small": small, "redis-listing": listing}
