@@ -1,0 +1,270 @@
+"""§1, §5, §6 on a Redis service behind sentinels: the master is found, and found again after a failover."""
+
+import os
+import subprocess
+import threading
+import time
+
+import pytest
+
+from helpers import failure, read
+from redis_cluster import Service, go_on, stop, wait_for
+from redis_server import scripted  # noqa: F401 - a fixture
+from test_redis_source import complaint
+from test_redis_versions import number_of, stamped
+
+FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
+
+
+@pytest.fixture(scope="module")
+def calm():
+    """A service that tests share which leave it as it was."""
+    with Service(replicas=1, sentinels=2) as s:
+        yield s
+
+
+@pytest.fixture
+def service():
+    with Service(replicas=2, sentinels=3) as s:
+        yield s
+
+
+def promoted(service, old):
+    """Waits until another server is the master, for every sentinel."""
+    ports = lambda: {service.sentinel(i).sentinel_master(service.name)["port"] for i in range(len(service.sentinels))}  # noqa: E731
+    (port,) = wait_for(lambda: len(p := ports()) == 1 and p != {old.port} and p, "a failover")
+    server = next(s for s in service.servers if s.port == port)
+    wait_for(lambda: server.client().role()[0] == b"master", "it is a master")
+    return server
+
+
+def test_the_master_is_found_read_and_listed(calm, mount):
+    calm.master.client(db=2).mset({"a": b"1", "b": b"2" * 200_000})
+    m = mount(calm.url_of(calm.sentinel_ports, db="/2"))
+    assert read(m / "a") == b"1" and read(m / "b") == b"2" * 200_000
+    assert sorted(os.listdir(m / "raw")) == ["a", "b"] and failure(m / "c") == "ENOENT"
+    for i in range(20):
+        calm.master.client(db=2).set("a", stamped(i, 5008))
+        assert number_of(read(m / "a"), 5008) == i
+
+
+def test_one_sentinel_that_lives_is_enough(calm, mount):
+    calm.master.client().set("k", b"v")
+    url = f"redis-sentinel://127.0.0.1:1,no-such-host.invalid,127.0.0.1:{calm.sentinel_ports[1]}/{calm.name}"
+    m = mount(url)
+    assert read(m / "k") == b"v"
+    assert f"{url} " in open("/proc/self/mounts").read()
+
+
+def test_a_master_that_is_killed_is_replaced(service, mount):
+    values = {f"k{i}": stamped(i, 5008) for i in range(50)}
+    client = service.master.client()
+    client.mset(values)
+    client.execute_command("WAIT", 2, 5000)
+    m = mount(service.url, "timeout=20")
+    assert all(read(m / key) == value for key, value in values.items())
+    large = os.urandom(300_000)
+    client.set("large", large)
+    client.execute_command("WAIT", 2, 5000)
+    with open(m / "large", "rb") as held:
+        held.read(1000)
+        old = service.master
+        old.kill()
+        # Who asks now waits until there is a master again.
+        assert read(m / "k1") == values["k1"]
+        new = promoted(service, old)
+        assert all(read(m / key) == value for key, value in values.items())
+        assert sorted(os.listdir(m / "raw")) == sorted([*values, "large"])
+        for i in range(20):
+            new.client().set("k1", stamped(100 + i, 5008))
+            assert number_of(read(m / "k1"), 5008) == 100 + i
+        held.seek(0)
+        assert held.read() == large, "open files go on"
+
+
+def test_errors_end_with_the_failover(service, mount):
+    """Readers with less patience than the failover takes."""
+    client = service.master.client()
+    client.set("k", b"1" * 1000)
+    client.execute_command("WAIT", 2, 5000)
+    m = mount(service.url, "timeout=0.3")
+    assert read(m / "k") == b"1" * 1000
+    service.master.kill()
+    errors, deadline = set(), time.monotonic() + 30
+    while True:
+        start = time.monotonic()
+        error = failure(m / "k")
+        assert time.monotonic() - start < 3
+        errors |= {error} - {None}
+        if error is None:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert errors and errors <= FAILOVER
+    promoted(service, service.master)
+    assert all(failure(m / "k") is None for _ in range(50))
+
+
+@pytest.mark.parametrize("how", ["stopped", "asked to"])
+def test_an_old_master_is_not_believed(service, mount, how):
+    """It still runs, still thinks that it is the master, and has announced no change."""
+    client = service.master.client()
+    client.set("k", stamped(0, 5008))
+    client.execute_command("WAIT", 2, 5000)
+    m = mount(service.url, "timeout=20")
+    assert number_of(read(m / "k"), 5008) == 0
+    if how == "stopped":
+        stop(service.master)
+    else:
+        service.sentinel().execute_command("SENTINEL FAILOVER", service.name)
+    try:
+        new = promoted(service, service.master)
+        new.client().set("k", stamped(1, 5008))
+        if how == "asked to":
+            time.sleep(1.1)  # it is asked once a second who the master is
+    finally:
+        go_on(service.master)
+    for i in range(2, 30):
+        number = number_of(read(m / "k"), 5008)
+        assert number == i - 1
+        new.client().set("k", stamped(i, 5008))
+        time.sleep(0.02)
+
+
+def test_replicas_are_read_when_that_is_wanted(service, mount):
+    client = service.master.client()
+    client.mset({f"k{i}": stamped(i, 5008) for i in range(20)})
+    client.execute_command("WAIT", 2, 5000)
+    # Sentinels look at replicas every ten seconds.
+    states = lambda i: [r["master-link-status"] for r in service.sentinel(i).sentinel_slaves(service.name)]  # noqa: E731
+    wait_for(lambda: all(states(i) == ["ok", "ok"] for i in range(3)), "sentinels see the replicas")
+    before = service.master.calls()
+    m = mount(service.url, "read_from=replica", "timeout=20")
+    assert all(number_of(read(m / f"k{i}"), 5008) == i for i in range(20))
+    assert len(os.listdir(m / "raw")) == 20
+    after = service.master.calls()
+    assert all(after.get(word, 0) == before.get(word, 0) for word in ("get", "getrange", "scan"))
+    # What a replica has not got yet is there all the same.
+    for replica in service.replicas:
+        replica.client().execute_command("REPLICAOF", "127.0.0.1", 1)
+    client.set("new", b"v")
+    assert read(m / "new") == b"v"
+    for replica in service.replicas:
+        replica.kill()
+    assert read(m / "k3") == stamped(3, 5008), "without replicas the master is read"
+
+
+def test_servers_and_sentinels_with_a_password(mount):
+    options = ("--requirepass", "pw", "--masterauth", "pw")
+    for sentinel_options in ((), ("requirepass pw",)):
+        with Service(0, 1, options, sentinel_options) as s:
+            s.master.client(password="pw").set("k", b"v")
+            assert read(mount(s.url_of(s.sentinel_ports, ":pw@")) / "k") == b"v"
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    {
+        "redis-sentinel://127.0.0.1:{sentinel}/other": ["no service", "other"],
+        "redis-sentinel://127.0.0.1:{server}/main-1.x": ["no sentinel"],
+        "redis-sentinel://:secret@127.0.0.1:{sentinel}/main-1.x": ["AUTH", "password_file="],
+    }.items(),
+)
+def test_what_cannot_be_mounted_says_why(calm, ckfs, tmp, url, words):
+    text = complaint(ckfs, tmp, url.format(sentinel=calm.sentinel_ports[0], server=calm.master.port))
+    assert all(word in text for word in words) and "secret" not in text
+
+
+def array(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"*-1\r\n",
+        b"+OK\r\n",
+        b"*0\r\n",
+        b"*4000000000\r\n",
+        b"*2\r\n$2\r\nip\r\n",
+        b"*2\r\n*2\r\n*1\r\n*1\r\n:1\r\n$1\r\nx\r\n:7\r\n",
+        array(b"ip", b"", b"port", b"1"),
+        array(b"ip", b"1.2.3.4", b"port", b"99999"),
+        array(b"ip", b"x" * 5000, b"port", b"1"),
+        array(b"ip", b"a\0b", b"port", b"1"),
+        array(b"ip", b"1.2.3.4", b"port"),
+        b"$-5\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"*2\r\n" * 3000,
+        b"",
+    ],
+)
+def test_a_sentinel_that_talks_nonsense_is_one_clear_line(scripted, ckfs, tmp, reply):
+    s = scripted({"SENTINEL": reply, "PING": b"+PONG\r\n"})
+    start = time.monotonic()
+    text = complaint(ckfs, tmp, "-o", "timeout=0.5", f"redis-sentinel://127.0.0.1:{s.port}/main")
+    assert "sentinel" in text and time.monotonic() - start < 10
+
+
+def test_sentinels_that_hang_are_passed_over(scripted, calm, mount):
+    calm.master.client().set("k", b"v")
+    hanging = scripted(dict.fromkeys(["PING", "CLIENT", "SENTINEL"], b""))
+    start = time.monotonic()
+    m = mount(calm.url_of([hanging.port, *calm.sentinel_ports]))
+    end = time.monotonic() + 4
+    longest = 0.0
+    while time.monotonic() < end:
+        start = time.monotonic()
+        assert read(m / "k") == b"v"
+        longest = max(longest, time.monotonic() - start)
+    assert longest < 3
+
+
+def test_who_waits_for_a_failover_can_be_interrupted(calm, mount):
+    calm.master.client().set("k", b"v")
+    m = mount(calm.url_of(calm.sentinel_ports[:1]), "timeout=60")
+    read(m / "k")
+    stop(calm.master)
+    try:
+        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        assert reader.poll() is None
+        start = time.monotonic()
+        reader.send_signal(2)
+        reader.wait(5)
+        assert time.monotonic() - start < 1
+    finally:
+        go_on(calm.master)
+
+
+def test_readers_during_a_failover_see_whole_values(service, mount):
+    size = 50_000
+    service.master.client().set("k", stamped(0, size))
+    service.master.client().execute_command("WAIT", 2, 5000)
+    m = mount(service.url, "timeout=20")
+    stop_all, wrong, seen = threading.Event(), [], []
+
+    def look():
+        while not stop_all.is_set():
+            try:
+                seen.append(number_of(read(m / "k"), size))
+            except OSError:
+                pass
+            except AssertionError as e:
+                wrong.append(e)
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        service.master.kill()
+        new = promoted(service, service.master)
+        for i in range(1, 20):
+            new.client().set("k", stamped(i, size))
+            time.sleep(0.02)
+    finally:
+        stop_all.set()
+        for thread in threads:
+            thread.join()
+    assert seen and not wrong
+    assert number_of(read(m / "k"), size) == 19
