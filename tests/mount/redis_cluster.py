@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -57,6 +58,17 @@ class Servers:
             server.kill()
         for directory in self.directories:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def wait_for_replicas(server: Server, **login) -> None:
+    """Waits until all of them have all that was written."""
+
+    def have_all() -> bool:
+        state = server.client(**login).info("replication")
+        slaves = [value for name, value in state.items() if re.fullmatch(r"slave\d+", name)]
+        return bool(slaves) and all(s["state"] == "online" and s["offset"] == state["master_repl_offset"] for s in slaves)
+
+    wait_for(have_all, "replicas have all")
 
 
 def stop(server: Server) -> None:

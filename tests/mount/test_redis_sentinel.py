@@ -8,7 +8,7 @@ import time
 import pytest
 
 from helpers import failure, read
-from redis_cluster import Service, go_on, stop, wait_for
+from redis_cluster import Service, go_on, stop, wait_for, wait_for_replicas
 from redis_server import scripted  # noqa: F401 - a fixture
 from test_redis_source import complaint
 from test_redis_versions import number_of, stamped
@@ -60,12 +60,12 @@ def test_a_master_that_is_killed_is_replaced(service, mount):
     values = {f"k{i}": stamped(i, 5008) for i in range(50)}
     client = service.master.client()
     client.mset(values)
-    client.execute_command("WAIT", 2, 5000)
+    wait_for_replicas(service.master)
     m = mount(service.url, "timeout=20")
     assert all(read(m / key) == value for key, value in values.items())
     large = os.urandom(300_000)
     client.set("large", large)
-    client.execute_command("WAIT", 2, 5000)
+    wait_for_replicas(service.master)
     with open(m / "large", "rb") as held:
         held.read(1000)
         old = service.master
@@ -86,7 +86,7 @@ def test_errors_end_with_the_failover(service, mount):
     """Readers with less patience than the failover takes."""
     client = service.master.client()
     client.set("k", b"1" * 1000)
-    client.execute_command("WAIT", 2, 5000)
+    wait_for_replicas(service.master)
     m = mount(service.url, "timeout=0.3")
     assert read(m / "k") == b"1" * 1000
     service.master.kill()
@@ -110,7 +110,7 @@ def test_an_old_master_is_not_believed(service, mount, how):
     """It still runs, still thinks that it is the master, and has announced no change."""
     client = service.master.client()
     client.set("k", stamped(0, 5008))
-    client.execute_command("WAIT", 2, 5000)
+    wait_for_replicas(service.master)
     m = mount(service.url, "timeout=20")
     assert number_of(read(m / "k"), 5008) == 0
     if how == "stopped":
@@ -134,7 +134,7 @@ def test_an_old_master_is_not_believed(service, mount, how):
 def test_replicas_are_read_when_that_is_wanted(service, mount):
     client = service.master.client()
     client.mset({f"k{i}": stamped(i, 5008) for i in range(20)})
-    client.execute_command("WAIT", 2, 5000)
+    wait_for_replicas(service.master)
     # Sentinels look at replicas every ten seconds.
     states = lambda i: [r["master-link-status"] for r in service.sentinel(i).sentinel_slaves(service.name)]  # noqa: E731
     wait_for(lambda: all(states(i) == ["ok", "ok"] for i in range(3)), "sentinels see the replicas")
@@ -240,7 +240,7 @@ def test_who_waits_for_a_failover_can_be_interrupted(calm, mount):
 def test_readers_during_a_failover_see_whole_values(service, mount):
     size = 50_000
     service.master.client().set("k", stamped(0, size))
-    service.master.client().execute_command("WAIT", 2, 5000)
+    wait_for_replicas(service.master)
     m = mount(service.url, "timeout=20")
     stop_all, wrong, seen = threading.Event(), [], []
 

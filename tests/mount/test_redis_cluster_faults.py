@@ -1,0 +1,452 @@
+"""§5, §6 on a Redis Cluster: masters that are lost, replaced or stopped, replicas, and servers that talk nonsense."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from helpers import failure, read
+from redis_cluster import SLOTS, Cluster, cluster, fresh, go_on, key_slot, stop, wait_for, wait_for_replicas  # noqa: F401 - fixtures
+from redis_server import Scripted, running, scripted  # noqa: F401 - fixtures
+from test_redis_cluster import names
+from test_redis_source import complaint
+from test_redis_versions import number_of, stamped
+
+FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
+
+
+@pytest.fixture
+def replicated():
+    """Masters with a replica each; slots of a master that is lost do not stop the others."""
+    with Cluster(replicas=1, options=("--cluster-require-full-coverage", "no")) as c:
+        yield c
+
+
+def keys_of(c, server, count: int = 20) -> list[str]:
+    """Keys that a server has, or would have."""
+    found, i = [], 0
+    ranges = [(first, last) for first, last, master, *_ in c.cluster(server, "SLOTS") if master[1] == server.port]
+    while len(found) < count:
+        i += 1
+        if any(first <= key_slot(b"key%d" % i) <= last for first, last in ranges):
+            found.append(f"key{i}")
+    return found
+
+
+def replaced(c, old, slot: int):
+    """Waits until a slot has another master, for every server that lives."""
+
+    def owners() -> set[int]:
+        return {
+            master[1]
+            for s in c.servers
+            if s.process and s is not old
+            for first, last, master, *_ in c.cluster(s, "SLOTS")
+            if first <= slot <= last
+        }
+
+    (port,) = wait_for(lambda: len(p := owners()) == 1 and p != {old.port} and p, "a failover")
+    return next(s for s in c.servers if s.port == port)
+
+
+def take_over(c, replica) -> None:
+    """Makes a replica the master. The servers give up an attempt that takes too long: then again."""
+    for _ in range(6):
+        c.cluster(replica, "FAILOVER")
+        deadline = time.monotonic() + 5.5
+        while time.monotonic() < deadline:
+            if replica.client().role()[0] == b"master":
+                return
+            time.sleep(0.02)
+    raise AssertionError("no failover")
+
+
+def test_a_master_that_is_killed_is_replaced(replicated, mount):
+    c, old = replicated, replicated.masters[0]
+    mine, others = keys_of(c, old), keys_of(c, c.masters[1])
+    for server, keys in ((old, mine), (c.masters[1], others)):
+        for key in keys:
+            server.client().set(key, stamped(7, 300_000))
+        wait_for_replicas(server)
+    m = mount(c.url, "timeout=20")
+    assert number_of(read(m / mine[0]), 300_000) == 7
+    with open(m / mine[1], "rb") as held:
+        held.read(1000)
+        old.kill()
+        assert number_of(read(m / others[0]), 300_000) == 7, "of other masters keys are read at once"
+        assert number_of(read(m / mine[0]), 300_000) == 7, "who asks now waits until there is a master again"
+        new = replaced(c, old, key_slot(mine[0].encode()))
+        assert all(number_of(read(m / key), 300_000) == 7 for key in mine + others)
+        assert sorted(names(m)) == sorted(mine + others)
+        for i in range(20):
+            new.client().set(mine[2], stamped(i, 5008))
+            assert number_of(read(m / mine[2]), 5008) == i
+        held.seek(0)
+        assert number_of(held.read(), 300_000) == 7, "open files go on"
+
+
+def test_errors_end_with_the_failover(replicated, mount):
+    """Readers with less patience than the failover takes."""
+    c, old = replicated, replicated.masters[0]
+    key = keys_of(c, old, 1)[0]
+    old.client().set(key, b"1" * 1000)
+    wait_for_replicas(old)
+    m = mount(c.url, "timeout=0.3")
+    assert read(m / key) == b"1" * 1000
+    old.kill()
+    errors, deadline = set(), time.monotonic() + 30
+    while True:
+        start = time.monotonic()
+        error = failure(m / key)
+        assert time.monotonic() - start < 3
+        errors |= {error} - {None}
+        if error is None:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert errors and errors <= FAILOVER
+    replaced(c, old, key_slot(key.encode()))
+    assert all(failure(m / key) is None for _ in range(50))
+
+
+def test_masters_that_change_places_are_never_stale(replicated, mount):
+    """Planned failovers to and fro, under a writer and readers: the old master goes on to run, and to answer."""
+    c = replicated
+    key = keys_of(c, c.masters[0], 1)[0]
+    db = c.db()
+    m = mount(c.url, "timeout=20")
+    db.set(key, stamped(0, 5008))
+    done, stop_all, wrong, seen = [0], threading.Event(), [], []
+
+    def write():
+        i = 0
+        while not stop_all.is_set():
+            i += 1
+            db.set(key, stamped(i, 5008))
+            done[0] = i
+
+    def look():
+        while not stop_all.is_set():
+            before = done[0]
+            try:
+                number = number_of(read(m / key), 5008)
+            except Exception as e:  # noqa: BLE001 - shown by the test
+                wrong.append(repr(e))
+                return
+            seen.append(number)
+            if number < before:
+                wrong.append((number, before))
+
+    threads = [threading.Thread(target=write), *(threading.Thread(target=look) for _ in range(3))]
+    for thread in threads:
+        thread.start()
+    try:
+        pair = (c.masters[0], c.replicas[0])
+        for i in range(4):
+            here, there = pair[i % 2], pair[1 - i % 2]
+            wait_for(lambda: there.client().info("replication").get("master_link_status") == "up", "it follows")
+            take_over(c, there)
+            replaced(c, here, key_slot(key.encode()))
+    finally:
+        stop_all.set()
+        for thread in threads:
+            thread.join()
+    assert not wrong and len(seen) > 50
+
+
+def test_a_master_that_was_replaced_is_not_believed(replicated, mount):
+    """It still answers fences, and hears nothing of its successor that it could announce."""
+    c, old, new = replicated, replicated.masters[0], replicated.replicas[0]
+    key = keys_of(c, old, 1)[0]
+    old.client().set(key, stamped(0, 5008))
+    wait_for_replicas(old)
+    m = mount(c.url, "timeout=20")
+    stop_reading = threading.Event()
+
+    def look():
+        while not stop_reading.is_set():
+            read(m / key)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        old.client().config_set("masteruser", "nobody")
+        old.client().config_set("masterauth", "wrong")
+        take_over(c, new)
+        wait_for(lambda: old.client().role()[0] == b"slave", "it knows")
+        for i in range(1, 20):
+            new.client().set(key, stamped(i, 5008))
+            assert number_of(read(m / key), 5008) == i
+        assert old.client().info("replication")["master_link_status"] == "down"
+    finally:
+        stop_reading.set()
+        reader.join()
+
+
+def test_a_master_that_was_stopped_and_replaced_is_not_believed(replicated, mount):
+    c, old = replicated, replicated.masters[0]
+    key = keys_of(c, old, 1)[0]
+    old.client().set(key, stamped(0, 5008))
+    wait_for_replicas(old)
+    m = mount(c.url, "timeout=20")
+    assert number_of(read(m / key), 5008) == 0
+    found = []
+    stop(old)
+    try:
+        # Asks while the master is stopped, and may get its answer when it goes on.
+        reader = threading.Thread(target=lambda: found.append(number_of(read(m / key), 5008)))
+        new = replaced(c, old, key_slot(key.encode()))
+        new.client().set(key, stamped(1, 5008))
+        reader.start()
+        time.sleep(0.7)
+    finally:
+        go_on(old)
+    reader.join()
+    assert found == [1]
+    for i in range(2, 20):
+        new.client().set(key, stamped(i, 5008))
+        assert number_of(read(m / key), 5008) == i
+
+
+def test_a_lost_master_without_a_replica_fails_in_time_and_comes_back(mount):
+    with Cluster() as c:
+        old = c.masters[0]
+        mine, other = keys_of(c, old, 1)[0], keys_of(c, c.masters[1], 1)[0]
+        old.client().set(mine, b"v")
+        c.masters[1].client().set(other, b"v")
+        m = mount(c.url_of(*c.masters), "timeout=1")
+        assert read(m / mine) == b"v"
+        old.kill()
+        wait_for(lambda: c.info(c.masters[1])["cluster_state"] == "fail", "the others have noticed")
+        for key in (mine, other, mine, other, "missing"):
+            start = time.monotonic()
+            assert failure(m / key) in FAILOVER, "the cluster is down: not ENOENT"
+            assert time.monotonic() - start < 3
+        with pytest.raises(OSError):
+            os.listdir(m)
+        start = time.monotonic()
+        assert failure(m / mine) in FAILOVER
+        assert time.monotonic() - start < 0.5, "what has been gone for long is not waited for"
+        old.start()
+        wait_for(lambda: all(c.info(s)["cluster_state"] == "ok" for s in c.masters), "the cluster is up")
+        old.client().set(mine, b"w")
+        wait_for(lambda: failure(m / mine) is None, "it is served again", 10)
+        assert read(m / mine) == b"w" and read(m / other) == b"v" and sorted(names(m)) == sorted([mine, other])
+
+
+def test_servers_that_stop_time_out(fresh, mount):
+    fresh.db().set("k", b"v")
+    m = mount(fresh.url, "timeout=0.5")
+    assert read(m / "k") == b"v"
+    for server in fresh.masters:
+        stop(server)
+    try:
+        for _ in range(3):
+            start = time.monotonic()
+            assert failure(m / "k") == "ETIMEDOUT"
+            assert time.monotonic() - start < 3
+    finally:
+        for server in fresh.masters:
+            go_on(server)
+    wait_for(lambda: failure(m / "k") is None, "it goes on", 20)
+    wait_for(lambda: all(fresh.info(s)["cluster_state"] == "ok" for s in fresh.masters), "the cluster is up")
+
+
+def test_who_waits_can_be_interrupted(fresh, mount):
+    fresh.db().set("k", b"v" * 200_000)
+    owner = fresh.owner("k")
+    m = mount(fresh.url, "timeout=60")
+    os.stat(m / "k")
+    stop(owner)
+    try:
+        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        assert reader.poll() is None
+        start = time.monotonic()
+        reader.send_signal(2)
+        reader.wait(5)
+        assert time.monotonic() - start < 1
+    finally:
+        go_on(owner)
+    wait_for(lambda: all(fresh.info(s)["cluster_state"] == "ok" for s in fresh.masters), "the cluster is up")
+
+
+def test_replicas_are_read_when_that_is_wanted(replicated, mount):
+    c = replicated
+    db = c.db()
+    for i in range(100):
+        db.set(f"k{i}", stamped(i, 5008))
+    for server in c.masters:
+        wait_for_replicas(server)
+    before = [server.calls() for server in c.masters]
+    m = mount(c.url, "read_from=replica", "timeout=20")
+    assert all(number_of(read(m / f"k{i}"), 5008) == i for i in range(100))
+    assert sorted(names(m)) == sorted(f"k{i}" for i in range(100))
+    after = [server.calls() for server in c.masters]
+    assert all(b.get(w, 0) == a.get(w, 0) for a, b in zip(before, after) for w in ("get", "getrange", "scan"))
+    for i in range(100, 150):
+        db.set(f"k{i % 10}", stamped(i, 5008))
+        wait_for(lambda: number_of(read(m / f"k{i % 10}"), 5008) == i, "what a replica has seen is shown", 5)
+    assert failure(m / "missing") == "ENOENT"
+    for server in c.replicas:
+        server.kill()
+    assert all(failure(m / f"k{i}") is None for i in range(100)), "without replicas the masters are read"
+
+
+# Before the mount serves
+
+
+def test_a_user_with_few_rights_reads_and_lists(fresh, mount):
+    fresh.everywhere("ACL", "SETUSER", "few", "on", ">pw", "~*", "resetchannels", "-@all", "+@read", "+@connection", "+cluster|slots")
+    db = fresh.db()
+    for i in range(300):
+        db.set(f"k{i}", b"v" * 1000)
+    m = mount(fresh.url_of(fresh.masters[0], login="few:pw@"))
+    assert read(m / "k1") == b"v" * 1000 and sorted(names(m)) == sorted(f"k{i}" for i in range(300))
+    assert os.statvfs(m).f_blocks == 0
+
+
+def test_what_cannot_be_mounted_says_why(fresh, ckfs, tmp):
+    fresh.everywhere("ACL", "SETUSER", "none", "on", ">pw", "~*", "allchannels", "-@all", "+@read", "+@connection")
+    assert "+cluster|slots" in complaint(ckfs, tmp, fresh.url_of(fresh.masters[0], login="none:pw@"))
+    text = complaint(ckfs, tmp, fresh.url_of(fresh.masters[0], login=":secret@"))
+    assert "AUTH" in text and "secret" not in text
+    with running() as server:
+        assert "no server of a cluster" in complaint(ckfs, tmp, f"redis-cluster://127.0.0.1:{server.port}")
+    with running("--cluster-enabled", "yes", "--cluster-port", "0") as server:
+        assert "no slots" in complaint(ckfs, tmp, f"redis-cluster://127.0.0.1:{server.port}")
+
+
+def test_a_cluster_with_a_password(mount, ckfs, tmp):
+    with Cluster(options=("--requirepass", "pw", "--masterauth", "pw"), password="pw") as c:
+        c.db().set("k", b"v")
+        assert read(mount(c.url_of(*c.masters, login=":pw@")) / "k") == b"v"
+        assert "WRONGPASS" in complaint(ckfs, tmp, c.url_of(*c.masters, login=":no@"))
+
+
+# Servers that talk nonsense
+
+NONSENSE = {
+    "nothing": b"*-1\r\n",
+    "no slots": b"*0\r\n",
+    "a status": b"+OK\r\n",
+    "too many ranges": b"*16385\r\n",
+    "a range of nothing": b"*1\r\n*0\r\n",
+    "a range without servers": b"*1\r\n*2\r\n:0\r\n:16383\r\n",
+    "slots beyond the last": b"*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\nh\r\n:1\r\n",
+    "slots below the first": b"*1\r\n*3\r\n:-1\r\n:5\r\n*2\r\n$1\r\nh\r\n:1\r\n",
+    "slots that end before they begin": b"*1\r\n*3\r\n:9\r\n:5\r\n*2\r\n$1\r\nh\r\n:1\r\n",
+    "a server without a port": b"*1\r\n*3\r\n:0\r\n:5\r\n*1\r\n$1\r\nh\r\n",
+    "a port that is none": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\nh\r\n:70000\r\n",
+    "a port of letters": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\nh\r\n$1\r\nx\r\n",
+    "a server of a million parts": b"*1\r\n*3\r\n:0\r\n:5\r\n*1000000\r\n$1\r\nh\r\n:1\r\n",
+    "more servers than there are": b"*1\r\n*1000000\r\n:0\r\n:5\r\n",
+    "deep nesting": b"*1\r\n*3\r\n:0\r\n:5\r\n*3\r\n$1\r\nh\r\n:1\r\n" + b"*1\r\n" * 5000,
+    "an unknown name": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\n?\r\n:1\r\n",
+    "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "silence": b"",
+    "half of it": b"*1\r\n*3\r\n:0\r\n",
+}
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_slots_that_make_no_sense_are_one_clear_line(scripted, ckfs, tmp, case):
+    s = scripted({"CLUSTER": NONSENSE[case]})
+    start = time.monotonic()
+    text = complaint(ckfs, tmp, "-o", "timeout=0.5", f"redis-cluster://127.0.0.1:{s.port}")
+    assert "127.0.0.1" in text and ("cluster" in text or "timed out" in text)
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_slots_that_make_no_sense_later_harm_nothing(scripted, mount, case):
+    s = scripted({})
+    s.answers |= {**VALUE, "CLUSTER": slots((0, SLOTS - 1, b"127.0.0.1", s.port))}
+    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=0.5")
+    assert read(m / "k") == b"ok"
+    s.answers["CLUSTER"] = NONSENSE[case]
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        start = time.monotonic()
+        failure(m / "k")
+        assert time.monotonic() - start < 3
+    s.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", s.port))
+    wait_for(lambda: failure(m / "k") is None, "all is well again", 5)
+    assert read(m / "k") == b"ok"
+
+
+# Of a server that does not announce: one GET.
+VALUE = {"GET": b"$2\r\nok\r\n", "STRLEN": b":2\r\n", "PTTL": b":-1\r\n", "PEXPIRETIME": b":-1\r\n", "CLIENT": b"-ERR unknown command\r\n"}
+
+
+def slots(*ranges) -> bytes:
+    """The answer to CLUSTER SLOTS; a host that is None is nil."""
+
+    def server(host, port):
+        name = b"$-1\r\n" if host is None else b"$%d\r\n%s\r\n" % (len(host), host)
+        return b"*4\r\n" + name + b":%d\r\n$2\r\nid\r\n*2\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n" % port
+
+    return b"*%d\r\n" % len(ranges) + b"".join(b"*3\r\n:%d\r\n:%d\r\n" % r[:2] + server(*r[2:]) for r in ranges)
+
+
+@pytest.mark.parametrize("host", [b"127.0.0.1", b"localhost", b"", None])
+def test_hosts_are_named_as_servers_name_them(scripted, mount, host):
+    second = scripted(VALUE)
+    first = scripted({})
+    first.answers |= {"GET": b"-MOVED 1 %s:%d\r\n" % (host or b"", second.port), "CLIENT": VALUE["CLIENT"]}
+    second.answers["CLUSTER"] = slots((0, SLOTS - 1, host, second.port))
+    first.answers["CLUSTER"] = slots((0, SLOTS - 1, host, first.port))
+    m = mount(f"redis-cluster://127.0.0.1:{first.port}")
+    assert read(m / "k") == b"ok"
+
+
+class Scripted6(Scripted):
+    def __init__(self, answers):
+        super().__init__(answers)
+        self.listener.close()
+        self.listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+
+def test_servers_with_ipv6_addresses_are_found(scripted, mount):
+    try:
+        second = Scripted6(VALUE)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    try:
+        second.answers["CLUSTER"] = slots((0, SLOTS - 1, b"::1", second.port))
+        first = scripted({"GET": b"-MOVED 1 ::1:%d\r\n" % second.port, "CLIENT": VALUE["CLIENT"]})
+        first.answers["CLUSTER"] = slots((0, SLOTS - 1, b"", first.port))
+        m = mount(f"redis-cluster://127.0.0.1:{first.port}", "timeout=2")
+        assert read(m / "k") == b"ok"
+    finally:
+        second.close()
+
+
+@pytest.mark.parametrize("word", ["MOVED", "ASK"])
+@pytest.mark.parametrize("where", ["itself", "nobody", "nonsense"])
+def test_redirections_without_end_are_an_error_in_time(scripted, mount, word, where):
+    s = scripted({})
+    s.answers |= {**VALUE, "CLUSTER": slots((0, SLOTS - 1, b"127.0.0.1", s.port))}
+    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=0.5")
+    place = {"itself": f"127.0.0.1:{s.port}", "nobody": "127.0.0.1:1", "nonsense": "x" * 3000}[where]
+    s.answers["GET"] = f"-{word} 1 {place}\r\n".encode()
+    start = time.monotonic()
+    assert failure(m / "k") in FAILOVER
+    assert time.monotonic() - start < 3
+    s.answers["GET"] = VALUE["GET"]
+    assert read(m / "k") == b"ok"
+
+
+def test_a_key_that_another_master_may_have_is_asked_for_there(scripted, mount):
+    second = scripted(VALUE)
+    asked = []
+    second.answers["ASKING"] = lambda words: asked.append(words) or b"+OK\r\n"
+    first = scripted({**VALUE, "GET": b"-ASK 1 127.0.0.1:%d\r\n" % second.port})
+    first.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", first.port))
+    m = mount(f"redis-cluster://127.0.0.1:{first.port}")
+    assert read(m / "k") == b"ok" and asked
