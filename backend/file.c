@@ -53,6 +53,8 @@ static int file_open(const char *scheme, const char *location, const struct opti
 	struct error *error)
 {
 	(void)scheme;
+	if (options->read_from == READ_FROM_REPLICA)
+		return error_set(error, -EINVAL, "-o read_from=replica: a file cache has none");
 	if (options->prefix || options->tenant)
 		return error_set(error, -EINVAL, "-o %s=: a file cache stores hashes of keys, which have no prefix", options->prefix ? "prefix" : "tenant");
 	/* As the SDK does: what the path means is settled once. */

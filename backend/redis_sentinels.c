@@ -14,12 +14,13 @@
 #include <string.h>
 
 #define PAUSE_MIN_MS 100
-#define PAUSE_MAX_MS 3000
+#define PAUSE_MAX_MS 10000
 
 /* One that answers later than that is passed over: there are others. */
 #define WAIT_MS 1000
 
 #define FIELDS_MAX 256
+#define REPLICAS_MAX 1024
 
 /* What a sentinel says of one server. */
 struct description {
@@ -68,6 +69,8 @@ static int read_replicas(struct redis_connection *c, struct redis_shard *shard)
 	struct description replica;
 	int64_t count;
 	int r = connection_array(c, &count);
+	if (r == 0 && count > REPLICAS_MAX)
+		r = -EPROTO;
 	for (int64_t i = 0; r == 0 && i < count; i++) {
 		r = read_description(c, &replica);
 		if (r == 0 && !replica.is_down)

@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Servers of a range, and parts of one of them: no cluster has more. */
+#define RANGE_SERVERS_MAX 128
+#define SERVER_PARTS_MAX 64
+
 /* Bits of CRC-16/XMODEM. */
 #define POLYNOMIAL 0x1021
 
@@ -123,7 +127,7 @@ static int read_server(struct redis_connection *c, const struct redis_address *a
 {
 	int64_t count, port = 0;
 	int r = connection_array(c, &count);
-	if (r == 0 && count < 2)
+	if (r == 0 && (count < 2 || count > SERVER_PARTS_MAX))
 		r = -EIO;
 	*ret = (struct redis_address){0};
 	if (r == 0)
@@ -147,7 +151,7 @@ static int read_range(struct redis_connection *c, const struct redis_address *as
 	int64_t count, first = 0, last = 0;
 	int shard = -1;
 	int r = connection_array(c, &count);
-	if (r == 0 && (count < 3 || count > SHARDS_MAX))
+	if (r == 0 && (count < 3 || count > 2 + RANGE_SERVERS_MAX))
 		r = -EIO;
 	if (r == 0)
 		r = connection_integer(c, &first);

@@ -43,6 +43,7 @@ WRONG = {
     "sentinels without a service": (["redis-sentinel://localhost:1", "{point}"], ["/SERVICE"]),
     "a service that has blanks": (["redis-sentinel://localhost:1/a%20b", "{point}"], ["service"]),
     "read_from is another word": (["-o", "read_from=any", "redis-cluster://localhost:1", "{point}"], ["read_from"]),
+    "a file cache has no replicas": (["-o", "read_from=replica", "{source}", "{point}"], ["read_from"]),
     "a single server has no replicas": (["-o", "read_from=replica", "redis://localhost:1", "{point}"], ["read_from", "redis-cluster://"]),
     "Memcached": (["memcached://localhost", "{point}"], ["this build"]),
     "HTTP service": (["https://api.cachekit.io", "{point}"], ["this build"]),

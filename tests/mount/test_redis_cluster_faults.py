@@ -1,6 +1,7 @@
 """§5, §6 on a Redis Cluster: masters that are lost, replaced or stopped, replicas, and servers that talk nonsense."""
 
 import os
+import pathlib
 import socket
 import subprocess
 import threading
@@ -321,9 +322,12 @@ def test_what_cannot_be_mounted_says_why(fresh, ckfs, tmp):
 
 
 def test_a_cluster_with_a_password(mount, ckfs, tmp):
-    with Cluster(options=("--requirepass", "pw", "--masterauth", "pw"), password="pw") as c:
+    with Cluster(options=("--requirepass", "s3cret", "--masterauth", "s3cret"), password="s3cret") as c:
         c.db().set("k", b"v")
-        assert read(mount(c.url_of(*c.masters, login=":pw@")) / "k") == b"v"
+        m = mount(c.url_of(*c.masters, login=":s3cret@"))
+        assert read(m / "k") == b"v"
+        shown = [pathlib.Path(f"/proc/{m.pid}/cmdline").read_text(), pathlib.Path("/proc/self/mounts").read_text(), m.log()]
+        assert not any("s3cret" in text for text in shown) and c.url_of(*c.masters) in shown[1]
         assert "WRONGPASS" in complaint(ckfs, tmp, c.url_of(*c.masters, login=":no@"))
 
 
