@@ -25,6 +25,7 @@
 static void redis_close(struct backend *backend)
 {
 	struct redis_backend *b = redis_of(backend);
+	work_pool_free(b->ahead);
 	nodes_done(&b->nodes);
 	records_done(&b->records);
 	changes_done(&b->changes);
@@ -83,6 +84,8 @@ static int redis_new(const struct options *options, struct redis_seeds *seeds, s
 	r = r < 0 ? r : second;
 	if (r == 0)
 		r = make_prefix(options, &b->backend);
+	if (r == 0)
+		r = work_pool_new(REDIS_AHEAD_THREADS, &b->ahead);
 	if (r < 0) {
 		redis_close(&b->backend);
 		return r;

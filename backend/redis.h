@@ -6,6 +6,10 @@
 #include "redis_records.h"
 
 #include "ckfs/backend.h"
+#include "ckfs/work.h"
+
+/* Threads that ask for listings. */
+#define REDIS_AHEAD_THREADS 4
 
 /* Values up to this many bytes are read whole when they are found. */
 #define REDIS_SMALL (64u << 10)
@@ -27,6 +31,7 @@ struct redis_backend {
 	struct changes changes;
 	struct redis_nodes nodes;
 	struct records records;
+	struct work_pool *ahead; /* asks for what listings show next */
 	atomic_bool lacks_expiretime; /* a server before 7.0 */
 	atomic_bool lacks_scan_type;  /* a server before 6.0 */
 	pthread_mutex_t memory_lock;

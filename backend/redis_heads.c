@@ -6,6 +6,7 @@
 
 #include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
+#include "ckfs/table.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,10 +18,14 @@
 /* At a time. */
 #define HEADS_MAX 200
 
+/* Keys of a page that are looked at together. */
 struct heads {
 	struct redis_cursor *cursor;
+	size_t from, to; /* where in the page they are */
 	size_t count;
 	uint64_t round;
+	struct work work;
+	bool returned; /* protected by the cursor's lock: another thread has done with it */
 	struct head {
 		struct scanned *scanned;
 		uint64_t announced, change, size;
@@ -186,32 +191,45 @@ static int look_elsewhere(struct redis_cursor *c, struct heads *h, struct scanne
 	return r;
 }
 
-/* What was asked before the reader paused may be another version by now: its attributes go to the kernel as new ones. */
-void redis_forget_old_heads(struct redis_cursor *c)
+/* Whether a key is to be asked for. What was asked before the reader paused may be another version by now: it would go to the kernel as new. */
+static bool is_wanted(struct scanned *scanned)
 {
-	if (clock_ms() - c->looked_at < FRESH_MS)
-		return;
-	for (size_t i = c->next; i < c->count; i++)
-		if (c->page[i].r == 0) {
-			stored_done(&c->page[i].stored);
-			c->page[i].r = UNSEEN;
-		}
+	if (scanned->r == 0 && clock_ms() - scanned->looked_at >= FRESH_MS) {
+		stored_done(&scanned->stored);
+		scanned->r = UNSEEN;
+	}
+	return scanned->r == UNSEEN;
 }
 
-int redis_look_ahead(struct redis_cursor *c)
+/* Chooses keys of the page, from one on. NULL: no memory. */
+static struct heads *heads_new(struct redis_cursor *c, size_t from)
 {
-	c->looked_at = clock_ms();
-	struct scanned *asked[HEADS_MAX];
-	size_t n;
-	cleanup_free struct heads *h = malloc(sizeof *h);
+	struct heads *h = malloc(sizeof *h);
 	if (!h)
-		return -ENOMEM;
+		return NULL;
 	h->cursor = c;
+	h->from = h->to = from;
 	h->count = 0;
 	h->round = 0;
-	for (size_t i = c->next; i < c->count && h->count < HEADS_MAX; i++)
-		if (c->page[i].r == UNSEEN && !seen_has(&c->seen, redis_fingerprint(c, &c->page[i].key)))
-			h->heads[h->count++].scanned = &c->page[i];
+	h->returned = false;
+	for (; h->to < c->count && h->count < HEADS_MAX; h->to++) {
+		struct scanned *s = &c->page[h->to];
+		if (!is_wanted(s) || seen_has(&c->seen, redis_fingerprint(c, &s->key)))
+			continue;
+		s->looked_at = clock_ms();
+		h->heads[h->count++].scanned = s;
+	}
+	if (c->looked_to < h->to)
+		c->looked_to = h->to;
+	return h;
+}
+
+/* Asks for what was chosen. 0, -errno: of none is anything known. */
+static int look(struct heads *h)
+{
+	struct redis_cursor *c = h->cursor;
+	struct scanned *asked[HEADS_MAX];
+	size_t n;
 	for (n = 0; n < h->count; n++)
 		asked[n] = h->heads[n].scanned;
 	int r = scan_ask(&c->scan, ask_heads, h);
@@ -222,4 +240,58 @@ int redis_look_ahead(struct redis_cursor *c)
 		return r;
 	take_heads(h);
 	return look_elsewhere(c, h, asked, n);
+}
+
+static void run_ahead(struct work *work)
+{
+	struct heads *h = container_of(work, struct heads, work);
+	struct redis_cursor *c = h->cursor;
+	/* What fails stays unseen, and is asked for again when it is due. */
+	(void)look(h);
+	pthread_mutex_lock(&c->lock);
+	h->returned = true;
+	pthread_cond_signal(&c->returned);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void redis_heads_wait(struct redis_cursor *c, size_t index)
+{
+	struct heads *h = c->ahead;
+	if (!h || index < h->from)
+		return;
+	pthread_mutex_lock(&c->lock);
+	while (!h->returned)
+		pthread_cond_wait(&c->returned, &c->lock);
+	pthread_mutex_unlock(&c->lock);
+	free(h);
+	c->ahead = NULL;
+}
+
+/* Has another thread ask for the next keys, while these are shown. */
+static void begin_ahead(struct redis_cursor *c)
+{
+	size_t from = c->looked_to > c->next ? c->looked_to : c->next;
+	if (c->ahead || from >= c->count || from - c->next > HEADS_MAX)
+		return;
+	struct heads *h = heads_new(c, from);
+	if (!h || h->count == 0) {
+		free(h);
+		return;
+	}
+	c->ahead = h;
+	h->work.run = run_ahead;
+	work_submit(c->backend->ahead, &h->work);
+}
+
+int redis_heads_look(struct redis_cursor *c)
+{
+	if (is_wanted(&c->page[c->next])) {
+		redis_heads_wait(c, SIZE_MAX);
+		cleanup_free struct heads *h = heads_new(c, c->next);
+		int r = h ? look(h) : -ENOMEM;
+		if (r < 0)
+			return r;
+	}
+	begin_ahead(c);
+	return 0;
 }

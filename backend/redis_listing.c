@@ -23,12 +23,13 @@ static struct redis_cursor *cursor_of(struct cursor *cursor)
 
 static void drop_page(struct redis_cursor *c)
 {
+	redis_heads_wait(c, SIZE_MAX);
 	for (size_t i = 0; i < c->count; i++) {
 		key_done(&c->page[i].key);
 		if (c->page[i].r == 0)
 			stored_done(&c->page[i].stored);
 	}
-	c->count = c->next = 0;
+	c->count = c->next = c->looked_to = 0;
 }
 
 /* --- a page of keys --- */
@@ -172,6 +173,7 @@ static int next_key(struct redis_cursor *c, struct scanned **ret)
 {
 	for (;;) {
 		while (c->next < c->count) {
+			redis_heads_wait(c, c->next);
 			struct scanned *s = &c->page[c->next];
 			if (s->r != -ENOENT && !seen_has(&c->seen, redis_fingerprint(c, &s->key))) {
 				*ret = s;
@@ -193,13 +195,12 @@ int redis_next(struct cursor *cursor, bool value, struct listed *ret)
 	struct scanned *s = NULL;
 	int r;
 	while ((r = next_key(c, &s)) == 1) {
-		if (value)
-			redis_forget_old_heads(c);
-		if (value && s->r == UNSEEN) {
-			r = redis_look_ahead(c);
+		if (value && s->r >= 0) {
+			r = redis_heads_look(c);
 			if (r < 0)
 				return r;
-			continue;
+			if (s->r == -ENOENT)
+				continue;
 		}
 		/* What may not be read does not end the listing. Anything else must not shorten it silently. */
 		if (value && s->r == -EACCES) {
@@ -255,6 +256,8 @@ int redis_list(struct backend *backend, struct cursor **ret)
 		free(c);
 		return -ENOMEM;
 	}
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->returned, NULL);
 	scan_init(&c->scan, &c->backend->nodes);
 	*ret = &c->cursor;
 	return 0;
@@ -285,6 +288,8 @@ void redis_list_end(struct cursor *cursor)
 	free(c->page);
 	free(c->pattern);
 	seen_done(&c->seen);
+	pthread_cond_destroy(&c->returned);
+	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
 

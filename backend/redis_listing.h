@@ -13,8 +13,11 @@
 struct scanned {
 	struct key key; /* without the prefix */
 	int r;          /* UNSEEN; 0, and `stored`; -errno */
+	int64_t looked_at; /* monotonic ms: when it was asked for */
 	struct stored stored;
 };
+
+struct heads;
 
 struct redis_cursor {
 	struct cursor cursor;
@@ -27,16 +30,19 @@ struct redis_cursor {
 	bool ended;    /* there are no more pages */
 	struct scanned *page;
 	size_t count, capacity, next;
-	int64_t looked_at; /* monotonic ms: when what is known of the page's keys was asked */
+	size_t looked_to;      /* of the page: so many were asked for */
+	struct heads *ahead;   /* some of them, from an index on, are another thread's just now; NULL: none */
+	pthread_mutex_t lock;  /* of what that thread tells */
+	pthread_cond_t returned;
 };
 
 /* What a key that was shown is remembered by. */
 uint64_t redis_fingerprint(const struct redis_cursor *c, const struct key *key);
 
-/* Makes keys of the page unseen again that were looked at some time ago. */
-void redis_forget_old_heads(struct redis_cursor *c);
+/* Makes sure that the key at an index of the page, and those before it, are no other thread's. SIZE_MAX: that none is. */
+void redis_heads_wait(struct redis_cursor *c, size_t index);
 
-/* Looks at keys of the page, from the next one on. 0, -errno: none was looked at. */
-int redis_look_ahead(struct redis_cursor *c);
+/* Looks at the next key of the page, and at some after it. 0, -errno: none was looked at. */
+int redis_heads_look(struct redis_cursor *c);
 
 #endif
