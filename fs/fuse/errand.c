@@ -29,9 +29,9 @@ static void on_interrupt(fuse_req_t req, void *data)
 		free(errand);
 }
 
-static void run_elsewhere(struct work *work)
+/* Asks, and answers unless an interrupt has. */
+static void run(struct errand *errand)
 {
-	struct errand *errand = container_of(work, struct errand, work);
 	int state = WAITING, r = errand->ask(errand);
 	bool answers = atomic_compare_exchange_strong(&errand->state, &state, ANSWERING);
 	if (answers) {
@@ -43,6 +43,25 @@ static void run_elsewhere(struct work *work)
 		errand->done(errand);
 	if (answers || atomic_exchange(&errand->one_side_left, true))
 		free(errand);
+}
+
+static void run_elsewhere(struct work *work)
+{
+	run(container_of(work, struct errand, work));
+}
+
+/*
+ * Handing over to another thread costs as much as asking a server nearby. So the request's thread waits itself, as long as there
+ * is another one that takes requests, and interrupts.
+ */
+static bool run_here(struct errand *errand)
+{
+	struct mount *m = errand->m;
+	bool may = atomic_fetch_add(&m->waiting, 1) + 1 < m->options->max_threads;
+	if (may)
+		run(errand);
+	atomic_fetch_sub(&m->waiting, 1);
+	return may;
 }
 
 void errand_answer(struct errand *errand)
@@ -69,5 +88,6 @@ void errand_start(struct errand *errand, size_t size)
 	memcpy(own, errand, size);
 	own->work.run = run_elsewhere;
 	fuse_req_interrupt_func(own->req, on_interrupt, own);
-	work_submit(m->waiters, &own->work);
+	if (!run_here(own))
+		work_submit(m->waiters, &own->work);
 }

@@ -1,6 +1,7 @@
 /*
- * A request that asks the backend. A local one is asked on the spot. A remote one may keep its caller waiting, so it is
- * asked on a thread that may wait, and the caller who is interrupted gets EINTR at once.
+ * A request that asks the backend. A local one is asked on the spot. A remote one may keep its caller waiting: it is
+ * asked on the request's thread if there is another one, else on a thread that may wait, and the caller who is interrupted gets
+ * EINTR at once.
  */
 #ifndef CKFS_ERRAND_H
 #define CKFS_ERRAND_H

@@ -32,6 +32,7 @@ struct mount {
 	struct retries retries;
 	struct handles handles; /* open files and directories */
 	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */
+	atomic_uint waiting; /* threads of requests that wait for it themselves */
 	struct fuse_session *session;
 	struct timespec since;
 	int ready_fd; /* told when the mount serves; -1: nobody waits */
