@@ -20,6 +20,9 @@
 /* Of as many first bytes a version is made, and so many does a listing read. */
 #define REDIS_LISTED_HEAD 512
 
+/* Words of 64 bits, a power of two. */
+#define REDIS_LISTED_WORDS 16384
+
 /* For so long, in milliseconds, a key is read whole after it was seen to change between two steps. */
 #define REDIS_HOT_MS 2000
 
@@ -31,6 +34,7 @@ struct redis_backend {
 	struct changes changes;
 	struct redis_nodes nodes;
 	struct records records;
+	atomic_uint_least64_t listed[REDIS_LISTED_WORDS]; /* bits of keys that a listing has named by their heads; some of other keys, too */
 	struct work_pool *ahead; /* asks for what listings show next */
 	atomic_bool lacks_expiretime; /* a server before 7.0 */
 	atomic_bool lacks_scan_type;  /* a server before 6.0 */
@@ -72,6 +76,10 @@ void redis_version_of_content(const struct redis_backend *b, const struct key_ha
 /* The version of a larger value of which the head is known, and the number of its last change. */
 void redis_version_of_head(const struct redis_backend *b, const struct key_hash *key, uint64_t size, XXH128_hash_t head, uint64_t change,
 	struct version *ret);
+
+/* Notes that a listing has named a key's version by its head; whether one may have. */
+void redis_note_listed(struct redis_backend *b, const struct key_hash *key);
+bool redis_was_listed(struct redis_backend *b, const struct key_hash *key);
 
 /* --- redis_find.c --- */
 

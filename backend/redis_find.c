@@ -24,6 +24,7 @@
 
 struct look {
 	struct redis_backend *b;
+	const struct key_hash *key;
 	struct bytes name;
 	uint64_t announced; /* what announcements name it by */
 	struct spool *spool;
@@ -213,8 +214,9 @@ static int look_at(struct look *look, const atomic_bool *cancel, bool *ret_settl
 			slice_done(&look->value); /* of an answer that did not count */
 			return r;
 		}
-		/* Of small values the head is all, and there is nothing to be settled. */
-		bool settled = look->size > REDIS_LISTED_HEAD && is_settled(look);
+		/* A whole value is told from others by its content. Only a listing has named it otherwise. */
+		bool by_head = look->size > REDIS_LISTED_HEAD && (!look->whole || redis_was_listed(look->b, look->key));
+		bool settled = by_head && is_settled(look);
 		if (settled || look->whole) {
 			*ret_settled = settled;
 			return 0;
@@ -223,9 +225,9 @@ static int look_at(struct look *look, const atomic_bool *cancel, bool *ret_settl
 	}
 }
 
-static struct look look_begin(struct redis_backend *b, const char *name, size_t n, struct spool *spool)
+static struct look look_begin(struct redis_backend *b, const struct key *key, const char *name, size_t n, struct spool *spool)
 {
-	return (struct look){.b = b, .name = bytes_of(name, n), .announced = nodes_hash(&b->nodes, name, n), .spool = spool};
+	return (struct look){.b = b, .key = &key->hash, .name = bytes_of(name, n), .announced = nodes_hash(&b->nodes, name, n), .spool = spool};
 }
 
 /* --- what it means --- */
@@ -368,7 +370,7 @@ int redis_find(struct backend *backend, const struct key *key, struct spool *spo
 	cleanup_free char *name = redis_name_new(b, key, &n);
 	if (!name)
 		return -ENOMEM;
-	struct look look = look_begin(b, name, n, spool);
+	struct look look = look_begin(b, key, name, n, spool);
 	bool is_known = records_get(&b->records, &key->hash, &known);
 	int r = is_known ? find_known(&look, &known, ret) : 0;
 	if (r == 0)
@@ -413,7 +415,7 @@ int redis_fetch(struct backend *backend, const struct key *key, const struct sto
 	cleanup_free char *name = redis_name_new(b, key, &n);
 	if (!name)
 		return -ENOMEM;
-	struct look look = look_begin(b, name, n, spool);
+	struct look look = look_begin(b, key, name, n, spool);
 	look.all = true;
 	int r = nodes_ask(&b->nodes, &look.name, ask, &look, cancel);
 	if (r < 0) {
@@ -449,7 +451,7 @@ int redis_expires(struct backend *backend, const struct key *key, const struct s
 	cleanup_free char *name = redis_name_new(b, key, &n);
 	if (!name)
 		return -ENOMEM;
-	struct look look = look_begin(b, name, n, NULL);
+	struct look look = look_begin(b, key, name, n, NULL);
 	int r = nodes_ask(&b->nodes, &look.name, ask_expiry, &look, NULL);
 	/* Gone, and with it what it said. */
 	if (r == -ENOENT) {

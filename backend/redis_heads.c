@@ -116,6 +116,7 @@ static void name_version(struct heads *h, const struct head *head, bool fenced, 
 		redis_version_of_content(b, key, hash, &ret->version);
 	} else {
 		redis_version_of_head(b, key, head->size, hash, change, &ret->version);
+		redis_note_listed(b, key);
 		if (h->round == 0)
 			records_put(&b->records, key, &(struct record){
 				.version = ret->version, .written = ret->written, .change = RECORD_NEVER, .size = head->size, .head = hash});

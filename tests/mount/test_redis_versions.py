@@ -177,6 +177,15 @@ def test_an_entry_that_was_looked_up_costs_no_command_but_a_fence(server, db, mo
     assert set(asked) <= {"ping", "info", "hello", "client|setinfo"} and 100 <= asked["ping"] <= 202
 
 
+def test_a_small_value_that_is_read_first_costs_no_fence(server, db, mount):
+    for n in range(50):
+        db.set(f"k{n}", stamped(n, 4096))
+    m = mount(server.url)
+    before = server.calls().get("ping", 0)
+    assert [number_of(read(m / f"k{n}"), 4096) for n in range(50)] == list(range(50))
+    assert server.calls()["ping"] - before < 10
+
+
 def test_a_large_value_is_fetched_once_for_all_who_open_it(server, db, mount):
     value = os.urandom(1 << 20) * 16
     db.set("k", value)
