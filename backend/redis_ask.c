@@ -156,31 +156,31 @@ static int prove_owner(struct redis_nodes *n, struct redis_node *node, const str
 	return n->seeds.service ? 0 : node_ask(node, false, ask_owner, &copy, NULL, &ignored);
 }
 
-/* Whether all is as it was in an epoch, by a look that is not too old. `well`: the node has just answered. */
-static bool is_current(struct redis_nodes *n, struct redis_node *node, uint64_t epoch, bool well)
+/* Whether a node is still the one to ask, by a look that is not too old. */
+static bool is_current(struct redis_nodes *n, const struct bytes *name, bool master, const struct redis_node *node)
 {
-	int64_t now = clock_ms();
-	pthread_mutex_lock(&n->lock);
-	if (well)
-		node->failing_since = 0;
-	int64_t looked_at = n->looked_at;
-	bool is = n->epoch == epoch && !node->doubtful;
-	pthread_mutex_unlock(&n->lock);
+	int64_t now = clock_ms(), looked_at;
+	bool is = nodes_still_read(n, name, master, node, &looked_at);
 	if (!is || now - looked_at <= LOOK_MS)
 		return is;
 	nodes_look(n, now - LOOK_MS, NULL, NULL);
-	pthread_mutex_lock(&n->lock);
-	is = n->epoch == epoch && !node->doubtful;
-	pthread_mutex_unlock(&n->lock);
-	return is;
+	return nodes_still_read(n, name, master, node, &looked_at);
 }
 
-static bool counts(struct attempt *a, struct redis_node *node, uint64_t epoch, int64_t began)
+static void note_well(struct redis_nodes *n, struct redis_node *node)
 {
+	pthread_mutex_lock(&n->lock);
+	node->failing_since = 0;
+	pthread_mutex_unlock(&n->lock);
+}
+
+static bool counts(struct attempt *a, struct redis_node *node, int64_t began)
+{
+	note_well(a->nodes, node);
 	bool slow = clock_ms() - began > SLOW_MS;
 	if (slow && a->name && prove_owner(a->nodes, node, a->name) < 0)
 		return false;
-	return is_current(a->nodes, node, epoch, true);
+	return is_current(a->nodes, a->name, a->master, node);
 }
 
 /* --- */
@@ -221,7 +221,7 @@ static int try_once(struct attempt *a, bool *ret_again)
 	} else if (r == -ENOENT && n->from_replicas && !a->master) {
 		/* It may have been too early, or under way between two masters, which replicas do not know. */
 		*ret_again = a->master = true;
-	} else if (r != -EINTR && !counts(a, node, epoch, began)) {
+	} else if (r != -EINTR && !counts(a, node, began)) {
 		*ret_again = a->tries < 2 || wait_for(a);
 		r = -EAGAIN;
 	}
@@ -266,10 +266,9 @@ uint64_t nodes_round(struct redis_nodes *nodes, const struct bytes *name)
 
 int nodes_fence(struct redis_nodes *nodes, uint64_t round)
 {
-	uint64_t epoch;
 	if (is_single(nodes))
 		return listener_fence(&nodes->readers[0]->listener, round);
-	struct redis_node *node = round ? nodes_of_round(nodes, round, &epoch) : NULL;
+	struct redis_node *node = round ? nodes_of_round(nodes, round) : NULL;
 	if (!node)
 		return -ESTALE;
 	int r = listener_fence(&node->listener, round);
@@ -277,7 +276,7 @@ int nodes_fence(struct redis_nodes *nodes, uint64_t round)
 	return r;
 }
 
-static int confirm(struct redis_nodes *n, const struct bytes *name, struct redis_node *node, uint64_t round, uint64_t epoch)
+static int confirm(struct redis_nodes *n, const struct bytes *name, struct redis_node *node, uint64_t round)
 {
 	for (unsigned tries = 1;; tries++) {
 		int64_t began = clock_ms();
@@ -290,19 +289,18 @@ static int confirm(struct redis_nodes *n, const struct bytes *name, struct redis
 		if (r < 0)
 			return r == -ETIMEDOUT ? r : -ESTALE;
 		if (tries == 2 || clock_ms() - began <= SLOW_MS)
-			return is_current(n, node, epoch, false) ? 0 : -ESTALE;
+			return is_current(n, name, false, node) ? 0 : -ESTALE;
 	}
 }
 
 int nodes_confirm(struct redis_nodes *nodes, const struct bytes *name, uint64_t round)
 {
-	uint64_t epoch;
 	if (is_single(nodes))
 		return listener_fence(&nodes->readers[0]->listener, round);
-	struct redis_node *node = round ? nodes_of_round(nodes, round, &epoch) : NULL;
+	struct redis_node *node = round ? nodes_of_round(nodes, round) : NULL;
 	if (!node)
 		return -ESTALE;
-	int r = node_is_failing(nodes, node) ? -ESTALE : confirm(nodes, name, node, round, epoch);
+	int r = node_is_failing(nodes, node) ? -ESTALE : confirm(nodes, name, node, round);
 	nodes_release(nodes, node);
 	return r;
 }
@@ -321,7 +319,8 @@ int nodes_ask_one(struct redis_nodes *nodes, const struct node_list *list, size_
 		uint64_t epoch = epoch_of(nodes);
 		int r = node_ask(node, false, ask, arg, NULL, &answer);
 		if (!is_trouble(r, &answer)) {
-			if (is_current(nodes, node, epoch, true) || !nodes->seeds.service)
+			note_well(nodes, node);
+			if (!nodes->seeds.service || is_current(nodes, NULL, false, node))
 				return r;
 			return epoch_of(nodes) != list->epoch ? -ESTALE : -EAGAIN;
 		}

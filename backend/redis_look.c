@@ -80,6 +80,15 @@ static int ask_server(struct redis_nodes *n, const struct redis_address *address
 
 /* --- all of a cluster --- */
 
+/* Adds one that is not there yet. */
+static void add_candidate(struct redis_address *all, size_t *count, const struct redis_address *address)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (address_equal(&all[i], address))
+			return;
+	all[(*count)++] = *address;
+}
+
 /* Whom to ask, in this order: who knows more, those that are well, those that the source names, the others. */
 static struct redis_address *candidates_new(struct redis_nodes *n, const struct redis_address *hint, size_t *ret_count)
 {
@@ -88,18 +97,18 @@ static struct redis_address *candidates_new(struct redis_nodes *n, const struct 
 	const size_t readers = n->topology.count;
 	struct redis_address *all = calloc(1 + readers + n->seeds.count, sizeof *all);
 	if (all && hint)
-		all[count++] = *hint;
+		add_candidate(all, &count, hint);
 	n->turn++;
 	for (size_t i = 0; all && i < readers; i++) {
 		const struct redis_node *node = n->readers[(i + n->turn) % readers];
 		if (!node->failing_since)
-			all[count++] = node->address;
+			add_candidate(all, &count, &node->address);
 	}
 	for (size_t i = 0; all && i < n->seeds.count; i++)
-		all[count++] = n->seeds.servers[i];
+		add_candidate(all, &count, &n->seeds.servers[i]);
 	for (size_t i = 0; all && i < readers; i++)
 		if (n->readers[i]->failing_since)
-			all[count++] = n->readers[i]->address;
+			add_candidate(all, &count, &n->readers[i]->address);
 	pthread_mutex_unlock(&n->lock);
 	*ret_count = count;
 	return all;
@@ -203,7 +212,8 @@ int nodes_look(struct redis_nodes *nodes, int64_t since, const struct redis_addr
 	nodes_choose(n);
 	pthread_mutex_lock(&n->lock);
 	n->looking = false;
-	n->looked_at = now;
+	/* One that failed is not begun again at once, long as it may have taken. */
+	n->looked_at = r < 0 ? clock_ms() : now;
 	n->outcome = r;
 	pthread_cond_broadcast(&n->looked);
 	pthread_mutex_unlock(&n->lock);

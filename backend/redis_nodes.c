@@ -206,19 +206,37 @@ struct redis_node *nodes_find(struct redis_nodes *nodes, const struct redis_addr
 	return node;
 }
 
+static unsigned slot_of(const struct redis_nodes *n, const struct bytes *name)
+{
+	return name && !n->seeds.service ? topology_slot(name) : 0;
+}
+
+/* NULL: nobody has the slot. The lock is held. */
+static struct redis_node *reader_of(struct redis_nodes *n, unsigned slot, bool master)
+{
+	uint16_t shard = n->topology.shard_of[slot];
+	if (shard == SLOT_UNSERVED)
+		return NULL;
+	return master && n->from_replicas ? find_or_add(n, &n->topology.shards[shard].servers[0]) : n->readers[shard];
+}
+
+bool nodes_still_read(struct redis_nodes *nodes, const struct bytes *name, bool master, const struct redis_node *node, int64_t *ret_looked_at)
+{
+	unsigned slot = slot_of(nodes, name);
+	pthread_mutex_lock(&nodes->lock);
+	bool still = reader_of(nodes, slot, master) == node && !node->doubtful;
+	*ret_looked_at = nodes->looked_at;
+	pthread_mutex_unlock(&nodes->lock);
+	return still;
+}
+
 int nodes_pick(struct redis_nodes *nodes, const struct bytes *name, bool master, struct redis_node **ret, uint64_t *ret_epoch)
 {
-	struct redis_node *node = NULL;
-	unsigned slot = name && !nodes->seeds.service ? topology_slot(name) : 0;
+	unsigned slot = slot_of(nodes, name);
 	pthread_mutex_lock(&nodes->lock);
-	uint16_t shard = nodes->topology.shard_of[slot];
-	if (shard != SLOT_UNSERVED) {
-		node = nodes->readers[shard];
-		if (master && nodes->from_replicas)
-			node = find_or_add(nodes, &nodes->topology.shards[shard].servers[0]);
-		if (node)
-			node->refs++;
-	}
+	struct redis_node *node = reader_of(nodes, slot, master);
+	if (node)
+		node->refs++;
 	*ret_epoch = nodes->epoch;
 	pthread_mutex_unlock(&nodes->lock);
 	if (!node)
@@ -227,7 +245,7 @@ int nodes_pick(struct redis_nodes *nodes, const struct bytes *name, bool master,
 	return 0;
 }
 
-struct redis_node *nodes_of_round(struct redis_nodes *nodes, uint64_t round, uint64_t *ret_epoch)
+struct redis_node *nodes_of_round(struct redis_nodes *nodes, uint64_t round)
 {
 	pthread_mutex_lock(&nodes->lock);
 	struct redis_node *node = nodes->all;
@@ -235,7 +253,6 @@ struct redis_node *nodes_of_round(struct redis_nodes *nodes, uint64_t round, uin
 		node = node->next;
 	if (node)
 		node->refs++;
-	*ret_epoch = nodes->epoch;
 	pthread_mutex_unlock(&nodes->lock);
 	return node;
 }

@@ -3,7 +3,7 @@
  * behind sentinels, whose one master they name. Whoever asks for a key asks here.
  *
  * What is known of the servers (the topology) may be out of date at any time. Each change of it is an epoch, and with each nothing
- * counts any more that was known of any key. An answer counts only if the epoch is the same before and after.
+ * counts any more that was known of any key. An answer counts only if afterwards it is still the same node that has the key.
  *
  *   cluster    A server refuses keys that are not its own (MOVED, ASK), so each answer to a command with a key proves who has it.
  *   sentinels  An old master may not know that it is one. So no answer counts that is not followed, within a second, by a look
@@ -39,7 +39,7 @@ struct redis_nodes {
 	int64_t unserved_since; /* monotonic ms: since then there is a slot that no server has; 0: all had one */
 	unsigned turn; /* whom to ask for the topology first */
 	bool looking; /* somebody is: `sentinels` is that thread's */
-	int64_t looked_at; /* monotonic ms: when the last look began */
+	int64_t looked_at; /* monotonic ms: when the last look began, or failed */
 	int outcome;       /* of that */
 };
 
@@ -124,8 +124,11 @@ struct redis_node *nodes_find(struct redis_nodes *nodes, const struct redis_addr
 /* A reference to the node that a key (NULL: any) is read from, or with `master` its master if there is a node for it. 0, -EAGAIN nobody has the slot. */
 int nodes_pick(struct redis_nodes *nodes, const struct bytes *name, bool master, struct redis_node **ret, uint64_t *ret_epoch);
 
+/* Whether it is still the node that nodes_pick() would give, and one to believe; and when the last look began. */
+bool nodes_still_read(struct redis_nodes *nodes, const struct bytes *name, bool master, const struct redis_node *node, int64_t *ret_looked_at);
+
 /* A reference to the node whose listener is in a round; NULL: it is over. */
-struct redis_node *nodes_of_round(struct redis_nodes *nodes, uint64_t round, uint64_t *ret_epoch);
+struct redis_node *nodes_of_round(struct redis_nodes *nodes, uint64_t round);
 
 void nodes_release(struct redis_nodes *nodes, struct redis_node *node);
 

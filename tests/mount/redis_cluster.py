@@ -25,7 +25,7 @@ SLOTS = 16384
 NODE_TIMEOUT = 1000
 
 
-def wait_for(condition, what: str, seconds: float = 30):
+def wait_for(condition, what: str, seconds: float = 60):
     """Waits until condition() is true, and returns what it is."""
     deadline = time.monotonic() + seconds
     while True:

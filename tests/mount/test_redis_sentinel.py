@@ -90,7 +90,7 @@ def test_errors_end_with_the_failover(service, mount):
     m = mount(service.url, "timeout=0.3")
     assert read(m / "k") == b"1" * 1000
     service.master.kill()
-    errors, deadline = set(), time.monotonic() + 30
+    errors, deadline = set(), time.monotonic() + 60
     while True:
         start = time.monotonic()
         error = failure(m / "k")
