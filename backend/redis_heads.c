@@ -1,6 +1,6 @@
 /*
- * Sizes and first bytes of what a listing shows, for many keys at a time, from the server that has given them. A key that has left it since is
- * looked for on its own.
+ * Sizes and first bytes of what a listing shows, for many keys at a time, from the server that has given them. A key that has
+ * left it since is looked for on its own.
  */
 #include "redis_listing.h"
 

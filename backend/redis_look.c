@@ -128,11 +128,16 @@ static int look_at_cluster(struct redis_nodes *n, const struct redis_address *hi
 		return -ENOMEM;
 	}
 	look->timeout_ms = error ? n->settings.timeout_ms : WAIT_MS;
+	struct error telling = {.text = ""};
 	for (size_t i = 0; i < count; i++) {
 		r = ask_server(n, &candidates[i], look, error);
 		if (r == 0 || (!error && clock_ms() >= end))
 			break;
+		if (error && !address_is_silent(r))
+			telling = *error;
 	}
+	if (r < 0 && *telling.text)
+		*error = telling;
 	if (r == 0)
 		r = nodes_adopt(n, &look->topology);
 	free(candidates);

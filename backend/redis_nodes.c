@@ -220,7 +220,8 @@ static struct redis_node *reader_of(struct redis_nodes *n, unsigned slot, bool m
 	return master && n->from_replicas ? find_or_add(n, &n->topology.shards[shard].servers[0]) : n->readers[shard];
 }
 
-bool nodes_still_read(struct redis_nodes *nodes, const struct bytes *name, bool master, const struct redis_node *node, int64_t *ret_looked_at)
+bool nodes_still_read(struct redis_nodes *nodes, const struct bytes *name, bool master, const struct redis_node *node,
+	int64_t *ret_looked_at)
 {
 	unsigned slot = slot_of(nodes, name);
 	pthread_mutex_lock(&nodes->lock);

@@ -56,8 +56,8 @@ void nodes_done(struct redis_nodes *nodes);
 uint64_t nodes_hash(const struct redis_nodes *nodes, const void *key, size_t n);
 
 /*
- * Asks whoever has the key `name`, as pool_ask() does; `ask` may be called several times. Never REPLY_MOVED or REPLY_ASK; -EAGAIN also: nobody
- * has the key just now.
+ * Asks whoever has the key `name`, as pool_ask() does; `ask` may be called several times. Never REPLY_MOVED or REPLY_ASK;
+ * -EAGAIN also: nobody has the key just now. After a failure what `ask` has stored may be of an answer that did not count.
  */
 int nodes_ask(struct redis_nodes *nodes, const struct bytes *name, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
 	const atomic_bool *cancel);
@@ -105,8 +105,8 @@ int nodes_settle(struct redis_nodes *nodes, struct node_list *list, bool *ret_mo
 /* --- redis_look.c --- */
 
 /*
- * Looks at the topology, unless others have since `since` (monotonic ms; INT64_MAX: in any case). `hint`: a server that knows more, NULL: none. With `error`, which may
- * be NULL, tells what is wrong. 0; -errno nobody could be asked.
+ * Looks at the topology, unless others have since `since` (monotonic ms; INT64_MAX: in any case). `hint`: a server that knows
+ * more, NULL: none. `error`: told what is wrong, before the mount serves; NULL afterwards. 0; -errno nobody could be asked.
  */
 int nodes_look(struct redis_nodes *nodes, int64_t since, const struct redis_address *hint, struct error *error);
 
@@ -121,11 +121,15 @@ void nodes_choose(struct redis_nodes *nodes);
 /* A reference to the node at an address; NULL: none is known there. */
 struct redis_node *nodes_find(struct redis_nodes *nodes, const struct redis_address *address);
 
-/* A reference to the node that a key (NULL: any) is read from, or with `master` its master if there is a node for it. 0, -EAGAIN nobody has the slot. */
+/*
+ * A reference to the node that a key (NULL: any) is read from; with `master` to its master, even where replicas are read.
+ * 0; -EAGAIN nobody has the slot.
+ */
 int nodes_pick(struct redis_nodes *nodes, const struct bytes *name, bool master, struct redis_node **ret, uint64_t *ret_epoch);
 
 /* Whether it is still the node that nodes_pick() would give, and one to believe; and when the last look began. */
-bool nodes_still_read(struct redis_nodes *nodes, const struct bytes *name, bool master, const struct redis_node *node, int64_t *ret_looked_at);
+bool nodes_still_read(struct redis_nodes *nodes, const struct bytes *name, bool master, const struct redis_node *node,
+	int64_t *ret_looked_at);
 
 /* A reference to the node whose listener is in a round; NULL: it is over. */
 struct redis_node *nodes_of_round(struct redis_nodes *nodes, uint64_t round);

@@ -49,9 +49,9 @@ static int begin_pass(struct scan *scan)
 }
 
 /*
- * Whether no key can have been missed by this pass and the one before. A key that was moved once during a pass may have gone from a node that was
- * still to be scanned to one that had been; another pass finds it there. It is missed by both only if it was moved twice: its slot has
- * to have changed its master in between.
+ * Whether no key can have been missed by this pass and the one before. A key that was moved once during a pass may have gone
+ * from a node that was still to be scanned to one that had been; another pass finds it there. It is missed by both only if it was
+ * moved twice: its slot has to have changed its master in between.
  */
 static bool is_whole(const struct scan *scan, const struct node_list *now, bool moving)
 {

@@ -1,6 +1,6 @@
 /*
- * A scan of all keys: SCAN of one node after the other. Keys that are moved from one to another meanwhile may be met twice, or not at all: a pass
- * over all nodes is followed by another one until none can have been missed.
+ * A scan of all keys: SCAN of one node after the other. Keys that are moved from one to another meanwhile may be met twice, or
+ * not at all: a pass over all nodes is followed by another one until none can have been missed.
  *
  * A cursor of SCAN means something to one server process only: when that may have been restarted, the node is scanned again from its start.
  */

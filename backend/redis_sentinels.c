@@ -166,14 +166,17 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 {
 	struct redis_shard shard, best = {.count = 0};
 	uint64_t epoch, best_epoch = 0;
-	int failure = -EAGAIN;
-	error_set(error, failure, "no sentinel could be asked just now");
+	struct error reason;
+	int failure = error_set(error, -EAGAIN, "no sentinel could be asked just now");
 	for (size_t i = 0; i < s->seeds->count; i++) {
 		if (clock_ms() < s->each[i].retry_at)
 			continue;
-		int r = ask_one(s, i, replicas, &shard, &epoch, error);
+		int r = ask_one(s, i, replicas, &shard, &epoch, &reason);
 		note_outcome(&s->each[i], r);
-		failure = r < 0 ? r : failure;
+		if (r < 0 && (failure == -EAGAIN || !address_is_silent(r))) {
+			failure = r;
+			*error = reason;
+		}
 		if (r < 0 || (best.count > 0 && epoch <= best_epoch))
 			continue;
 		best = shard;

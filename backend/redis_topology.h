@@ -55,6 +55,12 @@ int topology_copy(const struct redis_topology *topology, struct redis_topology *
 
 void topology_done(struct redis_topology *topology);
 
+/* Whether an error says that nobody answers there: any other one, of another server, tells more. */
+static inline bool address_is_silent(int r)
+{
+	return r == -ECONNREFUSED || r == -ETIMEDOUT || r == -EHOSTUNREACH || r == -ENETUNREACH;
+}
+
 bool address_equal(const struct redis_address *a, const struct redis_address *b);
 
 /* Reads "host:port", an IPv6 address without brackets; an empty host is that of `asked`. False: it is none. */

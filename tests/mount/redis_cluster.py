@@ -233,7 +233,8 @@ class Service(Servers):
             return state["num-other-sentinels"] == sentinels - 1 and state["num-slaves"] == len(self.replicas)
 
         wait_for(lambda: all(is_ready(i) for i in range(sentinels)), "sentinels know each other")
-        wait_for(lambda: all(r.client(password=self.password).info("replication")["master_link_status"] == "up" for r in self.replicas), "follow")
+        states = lambda: {r.client(password=self.password).info("replication")["master_link_status"] for r in self.replicas}  # noqa: E731
+        wait_for(lambda: states() <= {"up"}, "replicas follow")
 
     def current(self) -> Server:
         """The master, as the first sentinel says."""

@@ -315,6 +315,8 @@ def test_what_cannot_be_mounted_says_why(fresh, ckfs, tmp):
     assert "+cluster|slots" in complaint(ckfs, tmp, fresh.url_of(fresh.masters[0], login="none:pw@"))
     text = complaint(ckfs, tmp, fresh.url_of(fresh.masters[0], login=":secret@"))
     assert "AUTH" in text and "secret" not in text
+    # What one server says tells more than that another one is silent.
+    assert "AUTH" in complaint(ckfs, tmp, fresh.url_of(fresh.masters[0], login=":secret@") + ",127.0.0.1:1")
     with running() as server:
         assert "no server of a cluster" in complaint(ckfs, tmp, f"redis-cluster://127.0.0.1:{server.port}")
     with running("--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
@@ -429,6 +431,20 @@ def test_servers_with_ipv6_addresses_are_found(scripted, mount):
         assert read(m / "k") == b"ok"
     finally:
         second.close()
+
+
+@pytest.mark.parametrize("reply", [b"-CLUSTERDOWN The cluster is down\r\n", b"-TRYAGAIN Multiple keys\r\n", b"-LOADING Redis is loading\r\n"])
+def test_a_server_that_cannot_answer_now_is_waited_for(scripted, mount, reply):
+    s = scripted({})
+    s.answers |= {**VALUE, "CLUSTER": slots((0, SLOTS - 1, b"127.0.0.1", s.port))}
+    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=1.5")
+    s.answers["GET"] = reply
+    threading.Timer(0.6, lambda: s.answers.update(VALUE)).start()
+    assert read(m / "k") == b"ok", "it is over before the time is"
+    s.answers["GET"] = reply
+    start = time.monotonic()
+    assert failure(m / "k") == "EAGAIN"
+    assert 1 < time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("word", ["MOVED", "ASK"])
