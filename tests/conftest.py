@@ -35,6 +35,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "file_only: is about what only a cache directory has")
+    config.addinivalue_line("markers", "decoding_only: is one of many about the decoding of a small value, however it was found")
     config.addinivalue_line("filterwarnings", "ignore:Call to deprecated setex:DeprecationWarning")  # the package's own
     config.addinivalue_line("markers", "memory: measures the daemon's memory, which a sanitizer makes many times larger")
 
@@ -84,8 +85,9 @@ def tmp():
 
 
 def pytest_generate_tests(metafunc):
-    """What works on a cache runs on each backend, but for tests of what only a cache directory has."""
-    kinds = ["file"] if metafunc.definition.get_closest_marker("file_only") else ["file", "redis"]
+    """What works on a cache runs on each backend, but for tests that are marked."""
+    once = any(metafunc.definition.get_closest_marker(name) for name in ("file_only", "decoding_only"))
+    kinds = ["file"] if once else ["file", "redis"]
     for name in ("cache", "shared_cache"):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, kinds, indirect=True)

@@ -54,6 +54,7 @@ def test_every_dtype_opens_mapped(cache, mnt, dtype):
     assert same(np.load(mnt / f"npy/{KEY}.npy", mmap_mode="r"), array)
 
 
+@pytest.mark.decoding_only
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_is_read_without_a_mapping(cache, mnt, dtype):
     array = filled(dtype)
@@ -99,6 +100,7 @@ def test_an_array_of_items_without_bytes_keeps_its_shape(cache, mnt, dtype):
     assert np.load(mnt / f"npy/{KEY}.npy").shape == (3,)
 
 
+@pytest.mark.decoding_only
 @pytest.mark.parametrize("dtype", DTYPES[::4])
 @pytest.mark.parametrize("shape", [(), (3,), (1,) * 64], ids=["0-d", "1-d", "64-d"])
 def test_the_header_is_a_multiple_of_64_bytes(cache, mnt, shape, dtype):
@@ -205,6 +207,7 @@ def test_a_dtype_unknown_to_this_build_is_not_supported(cache, mnt, dtype):
     assert failure(mnt / f"npy/{KEY}.npy") == "EOPNOTSUPP"
 
 
+@pytest.mark.decoding_only
 @pytest.mark.parametrize("case", MALFORMED)
 @pytest.mark.parametrize("wrap", [prefixed, bytes], ids=["prefixed", "bare"])
 def test_dtype_shape_and_length_that_do_not_agree_are_malformed(cache, mnt, case, wrap):
