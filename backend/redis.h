@@ -23,9 +23,6 @@
 /* Words of 64 bits, a power of two. */
 #define REDIS_LISTED_WORDS 16384
 
-/* For so long, in milliseconds, a key is read whole after it was seen to change between two steps. */
-#define REDIS_HOT_MS 2000
-
 struct redis_backend {
 	struct backend backend;
 	struct redis_target target;

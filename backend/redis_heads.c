@@ -121,7 +121,7 @@ static void name_version(struct heads *h, const struct head *head, bool fenced, 
 			records_put(&b->records, key, &(struct record){
 				.version = ret->version, .written = ret->written, .change = RECORD_NEVER, .size = head->size, .head = hash});
 		else if (is_known)
-			records_drop(&b->records, key, clock_ms() + REDIS_HOT_MS);
+			records_drop(&b->records, key);
 	}
 	if (is_known)
 		record_done(&known);

@@ -122,13 +122,13 @@ void records_put(struct records *records, const struct key_hash *hash, const str
 	pthread_mutex_unlock(&records->lock);
 }
 
-void records_drop(struct records *records, const struct key_hash *hash, int64_t hot_until)
+void records_drop(struct records *records, const struct key_hash *hash)
 {
 	pthread_mutex_lock(&records->lock);
 	struct record_node *n = find(records, hash);
 	if (n) {
 		drop_value(records, n);
-		n->record = (struct record){.change = RECORD_NEVER, .hot_until = hot_until};
+		n->record = (struct record){.change = RECORD_NEVER, .hot_until = n->record.hot_until};
 	}
 	pthread_mutex_unlock(&records->lock);
 }

@@ -61,8 +61,8 @@ bool records_get(struct records *records, const struct key_hash *hash, struct re
 /* All but its heat. Takes a reference of its own to the value. Without memory nothing is remembered. */
 void records_put(struct records *records, const struct key_hash *hash, const struct record *record);
 
-/* Forgets all but that it is hot until then. */
-void records_drop(struct records *records, const struct key_hash *hash, int64_t hot_until);
+/* All but its heat. */
+void records_drop(struct records *records, const struct key_hash *hash);
 
 /* Makes a key hot. */
 void records_heat(struct records *records, const struct key_hash *hash, int64_t until);
