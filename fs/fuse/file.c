@@ -183,7 +183,7 @@ void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	o.view_id = inode->view;
 	o.fi = *fi;
 	/* A remote backend was asked by the lookup. */
-	if (m->waiters && o.looked_up)
+	if (m->backend->ops->remote && o.looked_up)
 		o.entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
 	if (o.entry)
 		errand_answer(&o.errand);
