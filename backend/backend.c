@@ -4,6 +4,7 @@
 #include "backends.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,7 +26,7 @@ int backend_find(struct backend *backend, const struct key *key, struct spool *s
 {
 	int r = backend->ops->find(backend, key, spool, ret);
 	assert(r <= 0);
-	assert(r < 0 || !has_expired(ret->expires) || ret->expires + 2 > time(NULL));
+	assert(r < 0 || !has_expired(ret->expires) || ret->expires + 2 > clock_unix());
 	return r;
 }
 
@@ -122,5 +123,5 @@ bool version_equal(const struct version *a, const struct version *b)
 
 bool has_expired(int64_t expires)
 {
-	return expires != 0 && time(NULL) >= expires;
+	return expires != 0 && clock_unix() >= expires;
 }

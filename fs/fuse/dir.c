@@ -165,7 +165,7 @@ static int seek_to(struct listing *l, uint64_t offset)
 static double listed_seconds(const struct mount *m, const struct stored *stored)
 {
 	double seconds = m->options->listed_ttl;
-	double left = stored->expires ? (double)(stored->expires - (int64_t)time(NULL)) : seconds;
+	double left = stored->expires ? (double)(stored->expires - clock_unix()) : seconds;
 	return left < seconds ? (left > 0 ? left : 0) : seconds;
 }
 

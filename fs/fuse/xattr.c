@@ -3,6 +3,7 @@
 #include "pending.h"
 
 #include "ckfs/buf.h"
+#include "ckfs/clock.h"
 #include "ckfs/timestamp.h"
 
 #include <errno.h>
@@ -91,7 +92,7 @@ static bool xattr_ttl(struct entry *entry, struct buf *buf)
 	int64_t expires;
 	if (!expiry_of(entry, &expires) || expires == 0)
 		return false;
-	int64_t left = expires - (int64_t)time(NULL);
+	int64_t left = expires - clock_unix();
 	buf_printf(buf, "%lld", (long long)(left > 0 ? left : 0));
 	return true;
 }
