@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What a sanitizer or the kernel side of libfuse prints when something is wrong.
 SUSPICIOUS = re.compile(
-    r"runtime error:|AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehavior|fuse: (?!warning)|Assertion|double free|corrupted"
+    r"runtime error:|AddressSanitizer|LeakSanitizer|ThreadSanitizer|UndefinedBehavior|fuse: (?!warning|reading device: Software caused connection abort)|Assertion|double free|corrupted"
 )
 
 
