@@ -400,7 +400,7 @@ def slots(*ranges) -> bytes:
 
 @pytest.mark.parametrize("host", [b"127.0.0.1", b"localhost", b"", None])
 def test_hosts_are_named_as_servers_name_them(scripted, mount, host):
-    second = scripted(VALUE)
+    second = scripted({**VALUE})
     first = scripted({})
     first.answers |= {"GET": b"-MOVED 1 %s:%d\r\n" % (host or b"", second.port), "CLIENT": VALUE["CLIENT"]}
     second.answers["CLUSTER"] = slots((0, SLOTS - 1, host, second.port))
@@ -412,7 +412,7 @@ def test_hosts_are_named_as_servers_name_them(scripted, mount, host):
 class Scripted6(Scripted):
     def __init__(self, answers):
         super().__init__(answers)
-        self.listener.close()
+        super().close()
         self.listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -420,7 +420,7 @@ class Scripted6(Scripted):
 
 def test_servers_with_ipv6_addresses_are_found(scripted, mount):
     try:
-        second = Scripted6(VALUE)
+        second = Scripted6({**VALUE})
     except OSError:
         pytest.skip("this machine has no IPv6")
     try:
@@ -463,7 +463,7 @@ def test_redirections_without_end_are_an_error_in_time(scripted, mount, word, wh
 
 
 def test_a_key_that_another_master_may_have_is_asked_for_there(scripted, mount):
-    second = scripted(VALUE)
+    second = scripted({**VALUE})
     asked = []
     second.answers["ASKING"] = lambda words: asked.append(words) or b"+OK\r\n"
     first = scripted({**VALUE, "GET": b"-ASK 1 127.0.0.1:%d\r\n" % second.port})
