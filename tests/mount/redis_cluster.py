@@ -169,7 +169,7 @@ class Cluster(Servers):
             if not keys:
                 break
             auth = ["AUTH", self.password] if self.password else []
-            self.client(source).execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *auth, "KEYS", *keys)
+            self.client(source).execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 20000, "REPLACE", *auth, "KEYS", *keys)
             moved += len(keys)
         return moved
 

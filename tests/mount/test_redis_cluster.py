@@ -184,7 +184,7 @@ class Mover(threading.Thread):
     def __exit__(self, *_):
         self.stop.set()
         self.join()
-        assert self.error is None, self.error
+        assert self.error is None, str(self.error)
 
 
 def test_a_listing_while_keys_move_shows_each_of_them_once(fresh, mount):
