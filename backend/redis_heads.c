@@ -105,11 +105,8 @@ static void name_version(struct heads *h, const struct head *head, bool fenced, 
 	bool is_same = is_known && known.size == head->size && XXH128_isEqual(known.head, hash);
 	uint64_t change = settled ? head->change : changes_unique(&b->changes);
 	bool is_unchanged = is_same && known.change == (settled ? head->change : RECORD_NEVER) && (settled || h->round == 0);
-	/*
-	 * Where nothing is announced, what a listing has shown of a value is its version until somebody reads another one. One that
-	 * was read, and still begins as it did, has got another TTL, most likely; who opens it makes sure.
-	 */
-	if (is_unchanged || (is_same && known.content_known)) {
+	/* Where nothing is announced, what a listing has shown of a value is its version until somebody reads another one. */
+	if (is_unchanged) {
 		ret->version = known.version;
 		ret->written = known.written;
 	} else if (head->size <= REDIS_LISTED_HEAD) {
@@ -120,7 +117,8 @@ static void name_version(struct heads *h, const struct head *head, bool fenced, 
 		if (h->round == 0)
 			records_put(&b->records, key, &(struct record){
 				.version = ret->version, .written = ret->written, .change = RECORD_NEVER, .size = head->size, .head = hash});
-		else if (is_known)
+		/* Of one that was read, and begins as it did, only the TTL may have changed: a find will tell. */
+		else if (is_known && !(is_same && known.content_known))
 			records_drop(&b->records, key);
 	}
 	if (is_known)
