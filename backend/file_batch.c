@@ -122,6 +122,11 @@ struct step *batch_next(struct batch *b)
 	return batch_is_spent(b) ? NULL : &b->steps[b->at++];
 }
 
+void batch_put_back(struct batch *b)
+{
+	step_done(&b->steps[--b->at]);
+}
+
 /* Whether what was learnt ahead can be shown. What failed ahead may work now. */
 static bool is_as_wanted(const struct batch *b, const struct step *step, bool value)
 {

@@ -60,6 +60,9 @@ void batch_forget(struct batch *b);
 
 /* The next name that was not shown; NULL: there is none. What it holds is the caller's, who may take it or drop it by step_done. */
 struct step *batch_next(struct batch *b);
+
+/* Gives back the one that was last, which is looked at again then. */
+void batch_put_back(struct batch *b);
 bool batch_is_spent(const struct batch *b);
 
 /* Looks at a name that is to be shown, if that was not done ahead as it is wanted. */

@@ -206,7 +206,7 @@ int file_next(struct cursor *cursor, bool value, struct listed *ret)
 		if (r == 0)
 			r = seen_add(&c->seen, fingerprint(c, &step->hash));
 		if (r < 0) {
-			step_done(step);
+			batch_put_back(batch_after(c, 0));
 			return r;
 		}
 		key_from_hash(&step->hash, &ret->key);

@@ -56,11 +56,13 @@ static int look_at(struct look *look, const atomic_bool *cancel, bool *ret_settl
 		/* A whole value is told from others by its content. Only a listing has named it otherwise. */
 		bool by_head = look->size > REDIS_LISTED_HEAD && (!look->whole || redis_was_listed(look->b, look->key));
 		bool settled = by_head && is_settled(look);
-		if (settled || look->whole) {
+		/* No bytes may also be a key that has only come to be. */
+		bool is_sure = settled || (look->whole && (look->size > 0 || look->all));
+		if (is_sure) {
 			*ret_settled = settled;
 			return 0;
 		}
-		look->all = looks == LOOKS_MAX;
+		look->all = look->whole || looks == LOOKS_MAX;
 	}
 }
 
@@ -83,9 +85,10 @@ static bool same(XXH128_hash_t a, XXH128_hash_t b)
 }
 
 /* A version that only a listing has shown, by its head: nobody has read more of it. The value that is read first becomes it. */
-static bool is_only_listed(const struct record *known, const struct look *look)
+static bool becomes_listed(const struct look *look, const struct key_hash *key, const struct record *known)
 {
-	return known->change == RECORD_NEVER && known->size == look->size && !known->content_known && same(known->head, head_of(look));
+	return known->change == RECORD_NEVER && known->size == look->size && !known->content_known && same(known->head, head_of(look)) &&
+		records_claim(&look->b->records, key, &known->version, look->content);
 }
 
 /* Names the version of what was found, and fills in what is known of it. `known`: the record of before, NULL: none. */
@@ -102,7 +105,7 @@ static void name_version(const struct look *look, const struct key *key, const s
 		ret->content_known |= known->content_known;
 		ret->content = look->whole ? look->content : known->content;
 	}
-	if (unchanged || (known && !settled && look->size > REDIS_LISTED_HEAD && is_only_listed(known, look))) {
+	if (unchanged || (known && !settled && look->size > REDIS_LISTED_HEAD && becomes_listed(look, &key->hash, known))) {
 		ret->version = known->version;
 		ret->written = known->written;
 		return;
@@ -124,8 +127,9 @@ static bool may_be_same(const struct look *look, const struct record *known)
 /* Remembers what was found, with its value if that is small, else with its head. */
 static int remember(const struct look *look, const struct key *key, const struct record *known, bool settled, struct stored *ret)
 {
+	/* A round that is over by now may have been so before the value was read; one that ends later makes the number an old one. */
 	struct record record = {
-		.change = look->round ? look->change : RECORD_NEVER,
+		.change = nodes_is_on(&look->b->nodes, look->round) ? look->change : RECORD_NEVER,
 		.size = look->size,
 		.expires = look->expiry.expires,
 		.deadline = look->expiry.deadline,
@@ -246,7 +250,7 @@ static bool is_version(const struct look *look, const struct key *key, const str
 		if (known.change != RECORD_NEVER)
 			is = is || (settled && known.change == look->change);
 		else
-			is = is || is_only_listed(&known, look);
+			is = is || becomes_listed(look, &key->hash, &known);
 		is = is || (known.content_known && same(known.content, look->content));
 		if (is) {
 			known.content_known = true;

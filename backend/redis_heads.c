@@ -30,7 +30,7 @@ struct heads {
 		struct scanned *scanned;
 		uint64_t announced, change, size;
 		size_t length;
-		uint8_t bytes[REDIS_LISTED_HEAD];
+		uint8_t bytes[REDIS_LISTED_HEAD + 1];
 		struct expiry expiry;
 		int r;
 	} heads[HEADS_MAX];
@@ -39,7 +39,7 @@ struct heads {
 static int put_head(struct heads *h, struct head *head, struct redis_connection *connection)
 {
 	struct redis_backend *b = h->cursor->backend;
-	static const char last[] = "511";
+	static const char last[] = "512"; /* one byte more than is wanted: it tells whether there is more */
 	size_t n;
 	cleanup_free char *text = redis_name_new(b, &head->scanned->key, &n);
 	if (!text)
@@ -71,8 +71,10 @@ static void read_head(struct heads *h, struct head *head, struct redis_connectio
 		r = r < 0 ? r : second;
 	}
 	/* GETRANGE is one command: what it does not fill is all there is. */
-	bool whole = head->length < sizeof head->bytes || size <= (int64_t)head->length;
+	bool whole = head->length <= REDIS_LISTED_HEAD;
 	head->size = whole ? head->length : (uint64_t)size;
+	if (!whole)
+		head->length = REDIS_LISTED_HEAD;
 	head->r = r == -EPROTOTYPE ? -ENOENT : r;
 }
 
@@ -146,6 +148,7 @@ static void take_heads(struct heads *h)
 		struct head *head = &h->heads[i];
 		int r = head->r < 0 ? head->r : store_head(h, head, fenced, &head->scanned->stored);
 		/* A single server that says so is none: it is one of a cluster. */
+		head->scanned->looked_at = clock_ms();
 		head->scanned->r = (r == REPLY_MOVED || r == REPLY_ASK) && !h->cursor->backend->nodes.seeds.count ? -EIO : r;
 	}
 }
@@ -215,7 +218,6 @@ static struct heads *heads_new(struct redis_cursor *c, size_t from)
 		struct scanned *s = &c->page[h->to];
 		if (!is_wanted(s) || seen_has(&c->seen, redis_fingerprint(c, &s->key)))
 			continue;
-		s->looked_at = clock_ms();
 		h->heads[h->count++].scanned = s;
 	}
 	if (c->looked_to < h->to)

@@ -13,7 +13,7 @@
 struct scanned {
 	struct key key; /* without the prefix */
 	int r;          /* UNSEEN; 0, and `stored`; -errno */
-	int64_t looked_at; /* monotonic ms: when it was asked for */
+	int64_t looked_at; /* monotonic ms: when that was known */
 	struct stored stored;
 };
 

@@ -267,6 +267,13 @@ void nodes_release(struct redis_nodes *nodes, struct redis_node *node)
 	pthread_mutex_unlock(&nodes->lock);
 }
 
+bool nodes_is_on(struct redis_nodes *nodes, uint64_t round)
+{
+	struct redis_node *node = round ? nodes_of_round(nodes, round) : NULL;
+	nodes_release(nodes, node);
+	return node;
+}
+
 bool node_is_failing(struct redis_nodes *nodes, const struct redis_node *node)
 {
 	pthread_mutex_lock(&nodes->lock);

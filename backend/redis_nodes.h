@@ -65,6 +65,9 @@ int nodes_ask(struct redis_nodes *nodes, const struct bytes *name, int (*ask)(st
 /* The round of the listener that hears of changes of a key, as of listener_round(). 0: there is none. */
 uint64_t nodes_round(struct redis_nodes *nodes, const struct bytes *name);
 
+/* Whether a round is on: from its listener's first moment until it may have missed something. */
+bool nodes_is_on(struct redis_nodes *nodes, uint64_t round);
+
 /* listener_fence() of whichever node that round is of. */
 int nodes_fence(struct redis_nodes *nodes, uint64_t round);
 

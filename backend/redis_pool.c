@@ -81,44 +81,45 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 	return r;
 }
 
-/* Takes an idle one (*ret), or a place for a new one (*ret NULL), as soon as there is either. 0, -errno. */
-static int take(struct redis_pool *pool, uint64_t round, struct redis_connection **ret)
+/* Takes an idle one (*ret), or a place for a new one (*ret NULL). 0; 1 somebody has given one back, the round may be another; -errno. */
+static int take(struct redis_pool *pool, uint64_t round, int64_t end, struct redis_connection **ret)
 {
-	const int64_t end = clock_ms() + pool->timeout_ms;
 	const struct timespec at = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
-	for (;;) {
-		while (pool->idle_count > 0) {
-			struct redis_connection *c = pool->idle[--pool->idle_count];
-			if (c->round == round) {
-				*ret = c;
-				return 0;
-			}
-			/* Nobody hears any more of what it has read. */
-			connection_close(c);
-			pool->open_count--;
-		}
-		if (pool->open_count < POOL_MAX) {
-			if (pool->pause && clock_ms() < pool->retry_at)
-				return pool->failure;
-			/* While none is open, a server can be restarted unseen. */
-			pool->interruptions += pool->open_count == 0;
-			pool->open_count++;
-			*ret = NULL;
+	while (pool->idle_count > 0) {
+		struct redis_connection *c = pool->idle[--pool->idle_count];
+		if (c->round == round) {
+			*ret = c;
 			return 0;
 		}
-		if (pthread_cond_timedwait(&pool->returned, &pool->lock, &at) == ETIMEDOUT)
-			return -ETIMEDOUT;
+		/* Nobody hears any more of what it has read. */
+		connection_close(c);
+		pool->open_count--;
 	}
+	if (pool->open_count < POOL_MAX) {
+		if (pool->pause && clock_ms() < pool->retry_at)
+			return pool->failure;
+		/* While none is open, a server can be restarted unseen. */
+		pool->interruptions += pool->open_count == 0;
+		pool->open_count++;
+		*ret = NULL;
+		return 0;
+	}
+	return pthread_cond_timedwait(&pool->returned, &pool->lock, &at) == ETIMEDOUT ? -ETIMEDOUT : 1;
 }
 
 static int borrow(struct redis_pool *pool, struct redis_connection **ret)
 {
+	const int64_t end = clock_ms() + pool->timeout_ms;
 	int64_t client;
-	uint64_t round = listener_round(pool->listener, &client);
+	uint64_t round;
 	struct redis_connection *c = NULL;
-	pthread_mutex_lock(&pool->lock);
-	int r = take(pool, round, &c);
-	pthread_mutex_unlock(&pool->lock);
+	int r;
+	do {
+		round = listener_round(pool->listener, &client);
+		pthread_mutex_lock(&pool->lock);
+		r = take(pool, round, end, &c);
+		pthread_mutex_unlock(&pool->lock);
+	} while (r == 1);
 	if (r == 0 && !c)
 		r = open_new(pool, round, client, &c);
 	if (r == 0)

@@ -133,6 +133,20 @@ void records_drop(struct records *records, const struct key_hash *hash)
 	pthread_mutex_unlock(&records->lock);
 }
 
+bool records_claim(struct records *records, const struct key_hash *hash, const struct version *version, XXH128_hash_t content)
+{
+	pthread_mutex_lock(&records->lock);
+	struct record_node *n = find(records, hash);
+	bool is = n && version_equal(&n->record.version, version) &&
+		(!n->record.content_known || XXH128_isEqual(n->record.content, content));
+	if (is) {
+		n->record.content_known = true;
+		n->record.content = content;
+	}
+	pthread_mutex_unlock(&records->lock);
+	return is;
+}
+
 void records_heat(struct records *records, const struct key_hash *hash, int64_t until)
 {
 	pthread_mutex_lock(&records->lock);

@@ -64,6 +64,12 @@ void records_put(struct records *records, const struct key_hash *hash, const str
 /* All but its heat. */
 void records_drop(struct records *records, const struct key_hash *hash);
 
+/*
+ * Says that a version, which was named before anybody had read all of it, has this content. False: it has another one, or is
+ * not known any more.
+ */
+bool records_claim(struct records *records, const struct key_hash *hash, const struct version *version, XXH128_hash_t content);
+
 /* Makes a key hot. */
 void records_heat(struct records *records, const struct key_hash *hash, int64_t until);
 

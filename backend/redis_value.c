@@ -110,13 +110,13 @@ static int read_head(struct redis_connection *c, struct look *look)
 	int r = connection_integer(c, &size);
 	if (c->broken)
 		return r;
-	int second = connection_string(c, REDIS_SMALL, &n);
+	int second = connection_string(c, REDIS_SMALL + 1, &n);
 	if (second == 0 && n >= 0)
 		second = read_small(c, (size_t)n, &look->value);
 	if (r < 0 || second < 0)
 		return second < 0 && second != -EPROTOTYPE ? second : r;
 	/* GETRANGE is one command: what it does not fill is all there is. */
-	look->whole = n < REDIS_SMALL || size <= n;
+	look->whole = n <= REDIS_SMALL;
 	look->size = look->whole ? (uint64_t)n : (uint64_t)size;
 	if (look->whole)
 		hash_small(look);
@@ -125,7 +125,7 @@ static int read_head(struct redis_connection *c, struct look *look)
 
 static int ask_head(struct redis_connection *c, struct look *look)
 {
-	static const char last[] = "65535";
+	static const char last[] = "65536"; /* one byte more than is wanted: it tells whether there is more */
 	int64_t asked = clock_ms();
 	connection_put(c, (const struct bytes[]){bytes_of("STRLEN", 6), look->name}, 2);
 	connection_put(c, (const struct bytes[]){bytes_of("GETRANGE", 8), look->name, bytes_of("0", 1), bytes_of(last, sizeof last - 1)}, 4);

@@ -228,6 +228,8 @@ static int trim(struct spool_writer *w)
 {
 	uint64_t length = spool_length(w), needed = length ? (length + PAGE - 1) / PAGE * PAGE : PAGE;
 	if (needed < w->capacity) {
+		if (w->secret)
+			sodium_memzero(w->memory + needed, w->capacity - needed);
 		void *memory = mremap(w->memory, w->capacity, needed, 0);
 		if (memory == MAP_FAILED)
 			return -errno;

@@ -15,6 +15,9 @@
  * An open directory. Offsets count lines: the directory's own names first, then the entries. The kernel asks again
  * for offsets inside the last reply, and users seek, so the backend's position of each line is remembered.
  */
+/* The kernel counts from when it reads a reply. That is no later than so many milliseconds after the line was made; if it is, an open asks in vain. */
+#define REPLY_MS 5000
+
 struct listing {
 	struct handle handle;
 	uint64_t directory;
@@ -88,12 +91,29 @@ void ckfs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		handle_free(&m->handles, &l->handle);
 }
 
+struct releasing {
+	struct errand errand;
+	struct listing *listing;
+};
+
+/* What is still being asked for the listing has to come to its end first. */
+static int end_listing(struct errand *errand)
+{
+	handle_free(&errand->m->handles, &container_of(errand, struct releasing, errand)->listing->handle);
+	return 0;
+}
+
+static void finish_release(struct errand *errand, int r)
+{
+	fuse_reply_err(errand->req, -r);
+}
+
 void ckfs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct mount *m = fuse_req_userdata(req);
 	(void)ino;
-	handle_free(&m->handles, &listing_of(fi)->handle);
-	fuse_reply_err(req, 0);
+	struct releasing r = {.errand = {.m = fuse_req_userdata(req), .req = req, .ask = end_listing, .finish = finish_release}};
+	r.listing = listing_of(fi);
+	errand_start(&r.errand, sizeof r);
 }
 
 static int remember_position(struct listing *l, uint64_t index, uint64_t position)
@@ -183,7 +203,7 @@ static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t 
 	}
 	size_t n = fuse_add_direntry_plus(NULL, to, size, line->name, &e, next);
 	if (inode && n <= size)
-		inode->listed_until = clock_ms() + (int64_t)(e.entry_timeout * 1000) + 1;
+		inode->listed_until = clock_ms() + (int64_t)(e.entry_timeout * 1000) + REPLY_MS;
 	if (inode && n > size)
 		inodes_forget(m->inodes, inode->id, 1);
 	return n;

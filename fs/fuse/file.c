@@ -182,8 +182,8 @@ void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	o.looked_up = was_looked_up(m, inode, fuse_req_ctx(req)->pid);
 	o.view_id = inode->view;
 	o.fi = *fi;
-	/* A remote backend was asked by the lookup. */
-	if (m->backend->ops->remote && o.looked_up)
+	/* A remote backend was asked by the lookup, and is not asked again: what is made afresh would. */
+	if (m->backend->ops->remote && o.looked_up && !views[o.view_id]->afresh)
 		o.entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
 	if (o.entry)
 		errand_answer(&o.errand);

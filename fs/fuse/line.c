@@ -82,8 +82,9 @@ static int look_into(const struct view *view, struct entry *entry, struct line *
 		/* Nor does what has no frame, or a legacy or long one, in front. */
 		if (r == -ENODATA)
 			r = entry_peel_now(entry, LEVEL_DOCUMENT, true);
+		/* What cannot be had just now is shown: who opens it is told why. */
 		if (r < 0)
-			return 0;
+			return r == -ENOMEM ? r : 1;
 		if (view->status(entry, view->open_level, &reason) < 0 || entry_seal(entry).unfit)
 			return 0;
 	}
