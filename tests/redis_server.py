@@ -133,7 +133,7 @@ class Listening:
 
 
 class Scripted(Listening):
-    """A server that answers each command by a table: word -> bytes, or a function of its words."""
+    """A server that answers each command by a table: word -> bytes, or a function of its words. "WORD subscribed": after SUBSCRIBE."""
 
     def __init__(self, answers: dict):
         self.answers = answers
@@ -141,12 +141,17 @@ class Scripted(Listening):
 
     def serve(self, client: socket.socket) -> None:
         stream = client.makefile("rb")
+        subscribed = False
         while head := stream.readline():
             words = []
             for _ in range(int(head[1:])):
                 words.append(stream.read(int(stream.readline()[1:])))
                 stream.readline()
-            answer = self.answers.get(words[0].upper().decode(), b"+OK\r\n")
+            word = words[0].upper().decode()
+            subscribed = subscribed or word == "SUBSCRIBE"
+            answer = self.answers.get(word, b"+OK\r\n")
+            if subscribed:
+                answer = self.answers.get(f"{word} subscribed", answer)
             answer = answer(words) if callable(answer) else answer
             if answer is None:
                 return

@@ -76,6 +76,7 @@ def test_a_user_who_may_only_read_can_mount(server, db, mount):
         NOT_LOADED: "EAGAIN",
         b"-BUSY Redis is busy running a script\r\n": "EAGAIN",
         b"-MASTERDOWN Link with MASTER is down\r\n": "EAGAIN",
+        b"-OOM command not allowed when used memory > 'maxmemory'\r\n": "EAGAIN",
         b"-NOPERM no\r\n": "EACCES",
         b"-ERR something\r\n": "EIO",
         b"!garbage\r\n": "EIO",
@@ -92,6 +93,31 @@ def test_what_a_server_says_instead_of_a_value_has_its_errno(scripted, mount, re
     assert failure(m / "k") == expect
     s.answers["GET"] = b"$2\r\nok\r\n"
     assert read(m / "k") == b"ok"
+
+
+# A server that would announce changes, and of which no key expires.
+ANNOUNCING = {
+    "CLIENT": lambda words: b":7\r\n" if words[1] == b"ID" else b"+OK\r\n",
+    "SUBSCRIBE": lambda words: b"*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n" % (len(words[1]), words[1]),
+    "PING": b"+PONG\r\n",
+    "PING subscribed": b"*2\r\n$4\r\npong\r\n$0\r\n\r\n",
+    "PTTL": b":-1\r\n",
+    "PEXPIRETIME": b":-1\r\n",
+}
+
+
+def test_a_key_that_grows_between_two_commands_is_read_whole(scripted, mount):
+    """As on a server that serves others in between: STRLEN is of the value before."""
+    value = bytes(range(256)) * 4096
+    s = scripted({**ANNOUNCING, "GET": b"$%d\r\n%s\r\n" % (len(value), value)})
+    s.answers |= {"STRLEN": b":100\r\n", "GETRANGE": lambda words: (lambda n: b"$%d\r\n%s\r\n" % (n, value[:n]))(int(words[3]) + 1)}
+    assert read(mount(s.url) / "k") == value
+
+
+def test_a_key_that_comes_to_be_between_two_commands_is_no_empty_file(scripted, mount):
+    s = scripted({**ANNOUNCING, "GET": b"$2\r\nok\r\n"})
+    s.answers |= {"STRLEN": b":0\r\n", "GETRANGE": b"$0\r\n\r\n"}
+    assert read(mount(s.url) / "k") == b"ok"
 
 
 def test_a_server_that_is_loading_is_not_mounted(scripted, ckfs, tmp):
