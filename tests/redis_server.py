@@ -158,17 +158,19 @@ class Scripted(Listening):
             client.sendall(answer)
 
 
-class Proxy(Listening):
-    """Between ckfs and a server. `replies` may be set to change what comes back: bytes -> list of pieces; None: all at once."""
+class Relay(Listening):
+    """Between ckfs and a server. `replies` may be set to change what comes back: bytes -> list of pieces, None: cut; None: all at once."""
 
-    def __init__(self, server: Server):
-        self.server = server
+    def __init__(self):
         self.replies = None
         super().__init__()
 
+    def connect(self) -> socket.socket:
+        """To the server."""
+        raise NotImplementedError
+
     def serve(self, client: socket.socket) -> None:
-        with socket.socket(socket.AF_UNIX) as upstream:
-            upstream.connect(str(self.server.socket))
+        with self.connect() as upstream:
             threading.Thread(target=self._requests, args=(client, upstream), daemon=True).start()
             while data := upstream.recv(1 << 16):
                 for piece in [data] if self.replies is None else self.replies(data):
@@ -182,6 +184,17 @@ class Proxy(Listening):
             while data := client.recv(1 << 16):
                 upstream.sendall(data)
             upstream.shutdown(socket.SHUT_RDWR)
+
+
+class Proxy(Relay):
+    def __init__(self, server: Server):
+        self.server = server
+        super().__init__()
+
+    def connect(self) -> socket.socket:
+        upstream = socket.socket(socket.AF_UNIX)
+        upstream.connect(str(self.server.socket))
+        return upstream
 
 
 @pytest.fixture

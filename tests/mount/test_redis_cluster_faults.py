@@ -1,20 +1,19 @@
-"""§5, §6 on a Redis Cluster: masters that are lost, replaced or stopped, replicas, and servers that talk nonsense."""
+"""§5, §6 on a Redis Cluster: masters that are lost, replaced or stopped, and replicas."""
 
 import os
 import pathlib
-import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
 from helpers import failure, read
-from redis_cluster import SLOTS, Cluster, cluster, fresh, go_on, key_slot, stop, wait_for, wait_for_replicas  # noqa: F401 - fixtures
-from redis_server import Scripted, free_port, running, scripted  # noqa: F401 - fixtures
+from redis_cluster import Cluster, cluster, fresh, go_on, key_slot, stop, wait_for, wait_for_replicas  # noqa: F401 - fixtures
+from redis_server import free_port, running
 from test_redis_cluster import names
 from test_redis_source import complaint
 from test_redis_versions import number_of, stamped
+from while_lost import interrupt_a_reader
 
 FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
 
@@ -263,13 +262,7 @@ def test_who_waits_can_be_interrupted(fresh, mount):
     os.stat(m / "k")
     stop(owner)
     try:
-        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        assert reader.poll() is None
-        start = time.monotonic()
-        reader.send_signal(2)
-        reader.wait(5)
-        assert time.monotonic() - start < 1
+        interrupt_a_reader(m / "k")
     finally:
         go_on(owner)
     wait_for(lambda: all(fresh.info(s)["cluster_state"] == "ok" for s in fresh.masters), "the cluster is up")
@@ -331,142 +324,3 @@ def test_a_cluster_with_a_password(mount, ckfs, tmp):
         shown = [pathlib.Path(f"/proc/{m.pid}/cmdline").read_text(), pathlib.Path("/proc/self/mounts").read_text(), m.log()]
         assert not any("s3cret" in text for text in shown) and c.url_of(*c.masters) in shown[1]
         assert "WRONGPASS" in complaint(ckfs, tmp, c.url_of(*c.masters, login=":no@"))
-
-
-# Servers that talk nonsense
-
-NONSENSE = {
-    "nothing": b"*-1\r\n",
-    "no slots": b"*0\r\n",
-    "a status": b"+OK\r\n",
-    "too many ranges": b"*16385\r\n",
-    "a range of nothing": b"*1\r\n*0\r\n",
-    "a range without servers": b"*1\r\n*2\r\n:0\r\n:16383\r\n",
-    "slots beyond the last": b"*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\nh\r\n:1\r\n",
-    "slots below the first": b"*1\r\n*3\r\n:-1\r\n:5\r\n*2\r\n$1\r\nh\r\n:1\r\n",
-    "slots that end before they begin": b"*1\r\n*3\r\n:9\r\n:5\r\n*2\r\n$1\r\nh\r\n:1\r\n",
-    "a server without a port": b"*1\r\n*3\r\n:0\r\n:5\r\n*1\r\n$1\r\nh\r\n",
-    "a port that is none": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\nh\r\n:70000\r\n",
-    "a port of letters": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\nh\r\n$1\r\nx\r\n",
-    "a server of a million parts": b"*1\r\n*3\r\n:0\r\n:5\r\n*1000000\r\n$1\r\nh\r\n:1\r\n",
-    "more servers than there are": b"*1\r\n*1000000\r\n:0\r\n:5\r\n",
-    "deep nesting": b"*1\r\n*3\r\n:0\r\n:5\r\n*3\r\n$1\r\nh\r\n:1\r\n" + b"*1\r\n" * 5000,
-    "an unknown name": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\n?\r\n:1\r\n",
-    "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
-    "silence": b"",
-    "half of it": b"*1\r\n*3\r\n:0\r\n",
-}
-
-
-@pytest.mark.parametrize("case", NONSENSE)
-def test_slots_that_make_no_sense_are_one_clear_line(scripted, ckfs, tmp, case):
-    s = scripted({"CLUSTER": NONSENSE[case]})
-    start = time.monotonic()
-    text = complaint(ckfs, tmp, "-o", "timeout=0.5", f"redis-cluster://127.0.0.1:{s.port}")
-    assert "127.0.0.1" in text and ("cluster" in text or "timed out" in text)
-    assert time.monotonic() - start < 5
-
-
-@pytest.mark.parametrize("case", NONSENSE)
-def test_slots_that_make_no_sense_later_harm_nothing(scripted, mount, case):
-    s = scripted({})
-    s.answers |= {**VALUE, "CLUSTER": slots((0, SLOTS - 1, b"127.0.0.1", s.port))}
-    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=0.5")
-    assert read(m / "k") == b"ok"
-    s.answers["CLUSTER"] = NONSENSE[case]
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
-        start = time.monotonic()
-        failure(m / "k")
-        assert time.monotonic() - start < 3
-    s.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", s.port))
-    wait_for(lambda: failure(m / "k") is None, "all is well again", 5)
-    assert read(m / "k") == b"ok"
-
-
-# Of a server that does not announce: one GET.
-VALUE = {"GET": b"$2\r\nok\r\n", "STRLEN": b":2\r\n", "PTTL": b":-1\r\n", "PEXPIRETIME": b":-1\r\n", "CLIENT": b"-ERR unknown command\r\n"}
-
-
-def slots(*ranges) -> bytes:
-    """The answer to CLUSTER SLOTS; a host that is None is nil."""
-
-    def server(host, port):
-        name = b"$-1\r\n" if host is None else b"$%d\r\n%s\r\n" % (len(host), host)
-        return b"*4\r\n" + name + b":%d\r\n$2\r\nid\r\n*2\r\n$2\r\nip\r\n$9\r\n127.0.0.1\r\n" % port
-
-    return b"*%d\r\n" % len(ranges) + b"".join(b"*3\r\n:%d\r\n:%d\r\n" % r[:2] + server(*r[2:]) for r in ranges)
-
-
-@pytest.mark.parametrize("host", [b"127.0.0.1", b"localhost", b"", None])
-def test_hosts_are_named_as_servers_name_them(scripted, mount, host):
-    second = scripted({**VALUE})
-    first = scripted({})
-    first.answers |= {"GET": b"-MOVED 1 %s:%d\r\n" % (host or b"", second.port), "CLIENT": VALUE["CLIENT"]}
-    second.answers["CLUSTER"] = slots((0, SLOTS - 1, host, second.port))
-    first.answers["CLUSTER"] = slots((0, SLOTS - 1, host, first.port))
-    m = mount(f"redis-cluster://127.0.0.1:{first.port}")
-    assert read(m / "k") == b"ok"
-
-
-class Scripted6(Scripted):
-    def __init__(self, answers):
-        super().__init__(answers)
-        super().close()
-        self.listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-
-def test_servers_with_ipv6_addresses_are_found(scripted, mount):
-    try:
-        second = Scripted6({**VALUE})
-    except OSError:
-        pytest.skip("this machine has no IPv6")
-    try:
-        second.answers["CLUSTER"] = slots((0, SLOTS - 1, b"::1", second.port))
-        first = scripted({"GET": b"-MOVED 1 ::1:%d\r\n" % second.port, "CLIENT": VALUE["CLIENT"]})
-        first.answers["CLUSTER"] = slots((0, SLOTS - 1, b"", first.port))
-        m = mount(f"redis-cluster://127.0.0.1:{first.port}", "timeout=2")
-        assert read(m / "k") == b"ok"
-    finally:
-        second.close()
-
-
-@pytest.mark.parametrize("reply", [b"-CLUSTERDOWN The cluster is down\r\n", b"-TRYAGAIN Multiple keys\r\n", b"-LOADING Redis is loading\r\n"])
-def test_a_server_that_cannot_answer_now_is_waited_for(scripted, mount, reply):
-    s = scripted({})
-    s.answers |= {**VALUE, "CLUSTER": slots((0, SLOTS - 1, b"127.0.0.1", s.port))}
-    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=1.5")
-    s.answers["GET"] = reply
-    threading.Timer(0.6, lambda: s.answers.update(VALUE)).start()
-    assert read(m / "k") == b"ok", "it is over before the time is"
-    s.answers["GET"] = reply
-    start = time.monotonic()
-    assert failure(m / "k") == "EAGAIN"
-    assert 1 < time.monotonic() - start < 5
-
-
-@pytest.mark.parametrize("word", ["MOVED", "ASK"])
-@pytest.mark.parametrize("where", ["itself", "nobody", "nonsense"])
-def test_redirections_without_end_are_an_error_in_time(scripted, mount, word, where):
-    s = scripted({})
-    s.answers |= {**VALUE, "CLUSTER": slots((0, SLOTS - 1, b"127.0.0.1", s.port))}
-    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=0.5")
-    place = {"itself": f"127.0.0.1:{s.port}", "nobody": "127.0.0.1:1", "nonsense": "x" * 3000}[where]
-    s.answers["GET"] = f"-{word} 1 {place}\r\n".encode()
-    start = time.monotonic()
-    assert failure(m / "k") in FAILOVER
-    assert time.monotonic() - start < 3
-    s.answers["GET"] = VALUE["GET"]
-    assert read(m / "k") == b"ok"
-
-
-def test_a_key_that_another_master_may_have_is_asked_for_there(scripted, mount):
-    second = scripted({**VALUE})
-    asked = []
-    second.answers["ASKING"] = lambda words: asked.append(words) or b"+OK\r\n"
-    first = scripted({**VALUE, "GET": b"-ASK 1 127.0.0.1:%d\r\n" % second.port})
-    first.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", first.port))
-    m = mount(f"redis-cluster://127.0.0.1:{first.port}")
-    assert read(m / "k") == b"ok" and asked

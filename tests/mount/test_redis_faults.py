@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
 
 from helpers import failure, read
 from redis_server import Proxy, db, proxy, running, scripted, server  # noqa: F401 - fixtures
+from while_lost import interrupt_a_reader, restart_under_load
 
 NOT_LOADED = b"-LOADING Redis is loading the dataset in memory\r\n"
 
@@ -189,13 +189,7 @@ def test_who_waits_can_be_interrupted(server, db, mount):
     os.stat(m / "k")
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
-        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        assert reader.poll() is None
-        start = time.monotonic()
-        reader.send_signal(signal.SIGINT)
-        reader.wait(5)
-        assert time.monotonic() - start < 1
+        interrupt_a_reader(m / "k")
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     assert read(m / "k") == b"v" * 200_000
@@ -220,26 +214,4 @@ def test_restarts_under_load_give_errors_or_whole_values(mount):
         value = os.urandom(300_000)
         server.client().set("k", value)
         m = mount(server.url, "timeout=2")
-        stop, wrong, right = threading.Event(), [], []
-
-        def reader():
-            while not stop.is_set():
-                try:
-                    (right if read(m / "k") == value else wrong).append(1)
-                except OSError:
-                    pass
-
-        threads = [threading.Thread(target=reader) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for _ in range(3):
-            time.sleep(0.5)
-            server.kill()
-            server.start()
-            server.client().set("k", value)
-        time.sleep(1.2)
-        stop.set()
-        for thread in threads:
-            thread.join()
-        assert right and not wrong
-        assert read(m / "k") == value
+        restart_under_load(server, m / "k", "k", value)

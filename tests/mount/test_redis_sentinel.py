@@ -1,7 +1,6 @@
 """§1, §5, §6 on a Redis service behind sentinels: the master is found, and found again after a failover."""
 
 import os
-import subprocess
 import threading
 import time
 
@@ -12,6 +11,7 @@ from redis_cluster import Service, go_on, stop, wait_for, wait_for_replicas
 from redis_server import scripted  # noqa: F401 - a fixture
 from test_redis_source import complaint
 from test_redis_versions import number_of, stamped
+from while_lost import interrupt_a_reader
 
 FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
 
@@ -227,13 +227,7 @@ def test_who_waits_for_a_failover_can_be_interrupted(calm, mount):
     read(m / "k")
     stop(calm.master)
     try:
-        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        assert reader.poll() is None
-        start = time.monotonic()
-        reader.send_signal(2)
-        reader.wait(5)
-        assert time.monotonic() - start < 1
+        interrupt_a_reader(m / "k")
     finally:
         go_on(calm.master)
 

@@ -14,7 +14,7 @@ from certificates import openssl
 from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, until  # noqa: F401 - a fixture
 from helpers import failure, read
 from redis_server import Listening
-from tls_server import Relay, has_tls, pki, running_tls, tls  # noqa: F401 - fixtures
+from tls_server import TlsRelay, has_tls, pki, running_tls, tls  # noqa: F401 - fixtures
 
 # Without TLS, and of any build
 
@@ -317,16 +317,16 @@ def test_a_certificate_that_is_renewed_is_read_again(pki, mount, tmp):
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
 def test_a_server_that_leaves_while_it_is_written_to_is_told(pki, ckfs, tmp, mount, version):
     with running_tls(pki.good, pki.ca.pem, "--tls-auth-clients", "no", "--tls-protocols", version) as s:
-        relay = Relay(s.tls_port)
+        relay = TlsRelay(s.tls_port)
         try:
             m = mount(relay.url, f"tls_ca={pki.ca.pem}")
             # In TLS 1.3 a client writes twice behind what the server says first; in 1.2 it waits.
-            relay.pass_on = lambda data: [data, None]
+            relay.replies = lambda data: [data, None]
             for _ in range(5):
                 assert complaint(refusal(ckfs, tmp, "-o", f"tls_ca={pki.ca.pem}", relay.url), "localhost", "closed") == REFUSED
                 relay.cut()
                 assert failure(m / "k") is not None
-            relay.pass_on = lambda data: [data]
+            relay.replies = lambda data: [data]
             assert until(lambda: failure(m / "k") == "ENOENT", 5)
         finally:
             relay.close()

@@ -1,10 +1,8 @@
 """§5, §6 by TLS: values come whole and new, and trouble is an errno in bounded time, as without it."""
 
-import contextlib
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 
@@ -13,6 +11,7 @@ import pytest
 from commands import until
 from helpers import failure, read
 from tls_server import live, pki, relay, running_tls  # noqa: F401 - fixtures
+from while_lost import interrupt_a_reader, restart_under_load
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
@@ -66,7 +65,7 @@ def test_readers_of_a_key_that_is_overwritten_see_whole_values(pki, live, mount,
 def test_records_that_trickle_are_read(pki, live, relay, mount):
     value = bytes(range(256)) * 100
     live.client().set("k", value)
-    relay.pass_on = lambda data: [data[i : i + 7] for i in range(0, len(data), 7)]
+    relay.replies = lambda data: [data[i : i + 7] for i in range(0, len(data), 7)]
     m = mount(relay.url, f"tls_ca={pki.ca.pem}")
     assert read(m / "k") == value and "k" in os.listdir(m)
 
@@ -88,9 +87,9 @@ def test_a_reply_that_is_cut_or_garbled_is_eio_and_the_next_one_whole(pki, live,
             return [data]
         return [data[:at_here], *([None] if what == "cut" else [bytes([data[at_here] ^ 1]), data[at_here + 1 :]])]
 
-    relay.pass_on = spoil
+    relay.replies = spoil
     assert failure(m / "k") in ("EIO", None)
-    relay.pass_on = lambda data: [data]
+    relay.replies = lambda data: [data]
     assert until(lambda: failure(m / "k") is None, 5)
     assert read(m / "k") == b"w" * 200_000
     db.set("k", b"x")
@@ -103,10 +102,10 @@ def test_connections_that_are_cut_in_the_handshake_or_later_leave_nothing(pki, l
     assert read(m / "k") == b"v" * 1000
     before = len(os.listdir(f"/proc/{m.pid}/fd"))
     for i in range(40):
-        relay.pass_on = (lambda data: [data[:i], None]) if i % 2 else (lambda data: [data])
+        relay.replies = (lambda data: [data[:i], None]) if i % 2 else (lambda data: [data])
         relay.cut()
         failure(m / "k")
-    relay.pass_on = lambda data: [data]
+    relay.replies = lambda data: [data]
     assert until(lambda: failure(m / "k") is None, 5)
     assert len(os.listdir(f"/proc/{m.pid}/fd")) <= before + 8
 
@@ -131,13 +130,7 @@ def test_who_waits_can_be_interrupted(pki, live, mount):
     os.stat(m / "k")
     os.kill(live.process.pid, signal.SIGSTOP)
     try:
-        reader = subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)
-        assert reader.poll() is None
-        start = time.monotonic()
-        reader.send_signal(signal.SIGINT)
-        reader.wait(5)
-        assert time.monotonic() - start < 1
+        interrupt_a_reader(m / "k")
     finally:
         os.kill(live.process.pid, signal.SIGCONT)
     assert read(m / "k") == b"v" * 200_000
@@ -147,24 +140,4 @@ def test_restarts_under_load_give_errors_or_whole_values(pki, live, mount):
     value = os.urandom(300_000)
     live.client().set("k", value)
     m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=2")
-    stop, wrong, right = threading.Event(), [], []
-
-    def reader():
-        while not stop.is_set():
-            with contextlib.suppress(OSError):
-                (right if read(m / "k") == value else wrong).append(1)
-
-    threads = [threading.Thread(target=reader) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for _ in range(3):
-        time.sleep(0.5)
-        live.kill()
-        live.start()
-        live.client().set("k", value)
-    time.sleep(1.2)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert right and not wrong
-    assert read(m / "k") == value
+    restart_under_load(live, m / "k", "k", value)

@@ -8,13 +8,12 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 from types import SimpleNamespace
 
 import pytest
 
 from certificates import Authority, openssl
-from redis_server import Listening, Server, free_port
+from redis_server import Relay, Server, free_port
 
 NO_TLS = "hiredis had no TLS when this ckfs was built (ckfs -V: TLS: no)"
 
@@ -88,34 +87,24 @@ def live(pki):
         yield s
 
 
-class Relay(Listening):
-    """Between ckfs and the port with TLS. `pass_on` may be set to change what comes back: bytes -> list of pieces, None: cut."""
+class TlsRelay(Relay):
+    """To the port with TLS, in pieces as small as they are sent."""
 
     def __init__(self, port: int):
-        self.upstream, self.pass_on = port, lambda data: [data]
+        self.upstream_port = port
         super().__init__()
         self.url = f"rediss://localhost:{self.port}"
 
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.upstream_port))
+
     def serve(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with socket.create_connection(("127.0.0.1", self.upstream)) as upstream:
-            threading.Thread(target=self._requests, args=(client, upstream), daemon=True).start()
-            while data := upstream.recv(1 << 16):
-                for piece in self.pass_on(data):
-                    if piece is None:
-                        client.shutdown(socket.SHUT_RDWR)
-                        return
-                    client.sendall(piece)
-
-    def _requests(self, client: socket.socket, upstream: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := client.recv(1 << 16):
-                upstream.sendall(data)
-            upstream.shutdown(socket.SHUT_RDWR)
+        super().serve(client)
 
 
 @pytest.fixture
 def relay(live):
-    made = Relay(live.tls_port)
+    made = TlsRelay(live.tls_port)
     yield made
     made.close()

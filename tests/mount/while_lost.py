@@ -1,0 +1,47 @@
+"""What readers do while a server does not answer, or is restarted."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import threading
+import time
+
+from helpers import read
+
+
+def interrupt_a_reader(path) -> None:
+    """Ctrl-C ends a cat that waits for a stopped server at once."""
+    reader = subprocess.Popen(["cat", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    assert reader.poll() is None
+    start = time.monotonic()
+    reader.send_signal(signal.SIGINT)
+    reader.wait(5)
+    assert time.monotonic() - start < 1
+
+
+def restart_under_load(server, path, key: str, value: bytes) -> None:
+    """Readers of a server that is killed and comes back three times meet errors or whole values."""
+    stop, wrong, right = threading.Event(), [], []
+
+    def reader():
+        while not stop.is_set():
+            with contextlib.suppress(OSError):
+                (right if read(path) == value else wrong).append(1)
+
+    threads = [threading.Thread(target=reader) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3):
+        time.sleep(0.5)
+        server.kill()
+        server.start()
+        server.client().set(key, value)
+    time.sleep(1.2)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert right and not wrong
+    assert read(path) == value
