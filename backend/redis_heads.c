@@ -39,7 +39,9 @@ struct heads {
 static int put_head(struct heads *h, struct head *head, struct redis_connection *connection)
 {
 	struct redis_backend *b = h->cursor->backend;
-	static const char last[] = "512"; /* one byte more than is wanted: it tells whether there is more */
+	/* One byte more than is wanted: it tells whether there is more. */
+	static const char last[] = "512";
+	_Static_assert(REDIS_LISTED_HEAD == 512, "the last byte that is asked for");
 	size_t n;
 	cleanup_free char *text = redis_name_new(b, &head->scanned->key, &n);
 	if (!text)

@@ -88,22 +88,6 @@ static int read_value(struct redis_connection *c, struct look *look)
 	return 0;
 }
 
-static int ask_whole(struct redis_connection *c, struct look *look)
-{
-	int64_t asked = clock_ms();
-	connection_put(c, (const struct bytes[]){bytes_of("GET", 3), look->name}, 2);
-	unsigned count = redis_put_expiry(look->b, c, &look->name);
-	int r = connection_send(c);
-	if (r < 0)
-		return r;
-	r = read_value(c, look);
-	/* What is left unread of a string costs the connection. */
-	if (c->broken || c->string_owed)
-		return r;
-	int second = redis_read_expiry(look->b, c, count, asked, &look->expiry);
-	return r < 0 ? r : second;
-}
-
 static int read_head(struct redis_connection *c, struct look *look)
 {
 	int64_t size = 0, n = 0;
@@ -123,17 +107,28 @@ static int read_head(struct redis_connection *c, struct look *look)
 	return 0;
 }
 
-static int ask_head(struct redis_connection *c, struct look *look)
+static void put_head(struct redis_connection *c, const struct bytes *name)
 {
-	static const char last[] = "65536"; /* one byte more than is wanted: it tells whether there is more */
+	/* One byte more than is wanted: it tells whether there is more. */
+	static const char last[] = "65536";
+	_Static_assert(REDIS_SMALL == 65536, "the last byte that is asked for");
+	connection_put(c, (const struct bytes[]){bytes_of("STRLEN", 6), *name}, 2);
+	connection_put(c, (const struct bytes[]){bytes_of("GETRANGE", 8), *name, bytes_of("0", 1), bytes_of(last, sizeof last - 1)}, 4);
+}
+
+static int ask(struct redis_connection *c, struct look *look, bool all)
+{
 	int64_t asked = clock_ms();
-	connection_put(c, (const struct bytes[]){bytes_of("STRLEN", 6), look->name}, 2);
-	connection_put(c, (const struct bytes[]){bytes_of("GETRANGE", 8), look->name, bytes_of("0", 1), bytes_of(last, sizeof last - 1)}, 4);
+	if (all)
+		connection_put(c, (const struct bytes[]){bytes_of("GET", 3), look->name}, 2);
+	else
+		put_head(c, &look->name);
 	unsigned count = redis_put_expiry(look->b, c, &look->name);
 	int r = connection_send(c);
 	if (r < 0)
 		return r;
-	r = read_head(c, look);
+	r = all ? read_value(c, look) : read_head(c, look);
+	/* What is left unread of a string costs the connection. */
 	if (c->broken || c->string_owed)
 		return r;
 	int second = redis_read_expiry(look->b, c, count, asked, &look->expiry);
@@ -146,7 +141,7 @@ int redis_look(struct redis_connection *c, void *arg)
 	slice_done(&look->value); /* of a try before */
 	look->round = c->armed ? c->round : 0;
 	look->change = changes_of(&look->b->changes, look->announced, NULL);
-	int r = look->all || !c->armed ? ask_whole(c, look) : ask_head(c, look);
+	int r = ask(c, look, look->all || !c->armed);
 	if (r < 0)
 		slice_done(&look->value);
 	/* No string: nothing that a cache has stored. */
