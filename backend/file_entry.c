@@ -144,7 +144,7 @@ int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *r
 	struct stored stored = describe(f, &sx, &generation, expires);
 	if (value) {
 		struct storage *storage;
-		r = storage_new_fd_read(owned, first, (size_t)n, &storage);
+		r = storage_new_fd(owned, first, (size_t)n, &storage);
 		if (r < 0)
 			return r;
 		owned = -1;

@@ -110,11 +110,6 @@ struct backend *entry_backend(const struct entry *entry)
 	return entry->entries->backend;
 }
 
-const struct options *entry_options(const struct entry *entry)
-{
-	return entry->entries->options;
-}
-
 const struct frame *entry_frame(const struct entry *entry)
 {
 	return entry->frame_fault < 0 ? NULL : &entry->frame;

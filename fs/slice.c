@@ -36,12 +36,7 @@ static int storage_new(int fd, void *memory, const void *first, size_t n, struct
 	return 0;
 }
 
-int storage_new_fd(int fd, struct storage **ret)
-{
-	return storage_new(fd, NULL, NULL, 0, ret);
-}
-
-int storage_new_fd_read(int fd, const void *first, size_t n, struct storage **ret)
+int storage_new_fd(int fd, const void *first, size_t n, struct storage **ret)
 {
 	return storage_new(fd, NULL, first, n, ret);
 }

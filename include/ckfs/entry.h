@@ -139,7 +139,6 @@ const struct key *entry_key(const struct entry *entry);
 bool entry_is_interop(const struct entry *entry);
 const struct stored *entry_stored(const struct entry *entry);
 struct backend *entry_backend(const struct entry *entry);
-const struct options *entry_options(const struct entry *entry);
 
 /* LEVEL_PAYLOAD: the frame; NULL when it is malformed. */
 const struct frame *entry_frame(const struct entry *entry);

@@ -22,11 +22,11 @@ struct slice {
 	uint64_t length;         /* bytes */
 };
 
-/* Storage over a descriptor. Takes ownership of fd when it succeeds. 0, -ENOMEM. */
-int storage_new_fd(int fd, struct storage **ret);
-
-/* The same, with the first n bytes that were read already: reads of those cost nothing. */
-int storage_new_fd_read(int fd, const void *first, size_t n, struct storage **ret);
+/*
+ * Storage over a descriptor, of which the first n bytes were read already: reads of those cost nothing. Takes ownership of fd
+ * when it succeeds. 0, -ENOMEM.
+ */
+int storage_new_fd(int fd, const void *first, size_t n, struct storage **ret);
 
 /* Storage over memory from malloc. Takes ownership of `memory` when it succeeds. 0, -ENOMEM. */
 int storage_new_memory(void *memory, struct storage **ret);
