@@ -1,0 +1,284 @@
+#include "option_rows.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTED_TTL_MAX 3600
+#define TIMEOUT_MAX 3600
+
+static int set_text(char **to, const char *value)
+{
+	free(*to);
+	*to = strdup(value);
+	return *to ? 0 : -ENOMEM;
+}
+
+static int set_match(struct options *o, const char *value)
+{
+	return set_text(&o->match, value);
+}
+
+static int set_prefix(struct options *o, const char *value)
+{
+	return set_text(&o->prefix, value);
+}
+
+static int set_tenant(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tenant, value) : -EINVAL;
+}
+
+/* The daemon changes its directory: what a path means is settled now. */
+static int set_path(char **to, const char *value)
+{
+	char *path = realpath(value, NULL);
+	if (!path)
+		return -errno;
+	free(*to);
+	*to = path;
+	return 0;
+}
+
+static int set_keys(struct options *o, const char *value)
+{
+	return set_path(&o->keys_file, value);
+}
+
+static int set_master_key_file(struct options *o, const char *value)
+{
+	return set_path(&o->master_key_file, value);
+}
+
+static int set_password_file(struct options *o, const char *value)
+{
+	return set_path(&o->password_file, value);
+}
+
+static int set_tls_ca(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_ca, value) : -EINVAL;
+}
+
+static int set_tls_cert(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_cert, value) : -EINVAL;
+}
+
+static int set_tls_key(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_key, value) : -EINVAL;
+}
+
+static int set_tls_server_name(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->tls_server_name, value) : -EINVAL;
+}
+
+static int set_fail_closed(struct options *o, const char *value)
+{
+	(void)value;
+	o->fail_closed = true;
+	return 0;
+}
+
+static int set_spool_dir(struct options *o, const char *value)
+{
+	return set_path(&o->spool_dir, value);
+}
+
+static int set_listed_ttl(struct options *o, const char *value)
+{
+	char *end;
+	double seconds = strtod(value, &end);
+	if (end == value || *end || !(seconds >= 0 && seconds <= LISTED_TTL_MAX))
+		return -EINVAL;
+	o->listed_ttl = seconds;
+	return 0;
+}
+
+static int set_timeout(struct options *o, const char *value)
+{
+	char *end;
+	double seconds = strtod(value, &end);
+	if (end == value || *end || !(seconds >= 0.001 && seconds <= TIMEOUT_MAX))
+		return -EINVAL;
+	o->timeout = seconds;
+	return 0;
+}
+
+static int set_read_from(struct options *o, const char *value)
+{
+	if (strcmp(value, "master") == 0)
+		o->read_from = READ_FROM_MASTER;
+	else if (strcmp(value, "replica") == 0)
+		o->read_from = READ_FROM_REPLICA;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int set_verify(struct options *o, const char *value)
+{
+	if (strcmp(value, "first") == 0)
+		o->verify = VERIFY_FIRST;
+	else if (strcmp(value, "never") == 0)
+		o->verify = VERIFY_NEVER;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int parse_number(const char *value, int base, uint64_t max, uint64_t *ret, const char **ret_end)
+{
+	char *end;
+	errno = 0;
+	unsigned long long n = strtoull(value, &end, base);
+	if (errno || end == value || *value == '-' || *value == '+' || *value == ' ' || n > max)
+		return -EINVAL;
+	*ret = n;
+	*ret_end = end;
+	return 0;
+}
+
+static int set_cache_size(struct options *o, const char *value)
+{
+	static const char units[] = "KMGT";
+	const char *end;
+	uint64_t n;
+	if (parse_number(value, 10, UINT64_MAX >> 40, &n, &end) < 0)
+		return -EINVAL;
+	const char *unit = *end ? strchr(units, *end) : NULL;
+	if (*end && (!unit || end[1]))
+		return -EINVAL;
+	o->cache_size = unit ? n << (10 * (unit - units + 1)) : n;
+	return 0;
+}
+
+static int set_whole(const char *value, int base, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	const char *end;
+	uint64_t n;
+	if (parse_number(value, base, max, &n, &end) < 0 || *end || n < min)
+		return -EINVAL;
+	*ret = n;
+	return 0;
+}
+
+static int set_max_threads(struct options *o, const char *value)
+{
+	uint64_t n;
+	int r = set_whole(value, 10, 1, 1000, &n);
+	if (r == 0)
+		o->max_threads = (unsigned)n;
+	return r;
+}
+
+static int set_log(struct options *o, const char *value)
+{
+	if (strcmp(value, "stderr") == 0)
+		o->log = LOG_TO_STDERR;
+	else if (strcmp(value, "syslog") == 0)
+		o->log = LOG_TO_SYSLOG;
+	else
+		return -EINVAL;
+	o->has_log = true;
+	return 0;
+}
+
+static int set_umask(struct options *o, const char *value)
+{
+	uint64_t n;
+	int r = set_whole(value, 8, 0, 0777, &n);
+	if (r == 0) {
+		o->umask = (mode_t)n;
+		o->has_umask = true;
+	}
+	return r;
+}
+
+static int set_uid(struct options *o, const char *value)
+{
+	uint64_t n;
+	int r = set_whole(value, 10, 0, UINT32_MAX - 1, &n);
+	if (r == 0)
+		o->uid = (uid_t)n;
+	return r;
+}
+
+static int set_gid(struct options *o, const char *value)
+{
+	uint64_t n;
+	int r = set_whole(value, 10, 0, UINT32_MAX - 1, &n);
+	if (r == 0)
+		o->gid = (gid_t)n;
+	return r;
+}
+
+static int drop(struct options *o, const char *value)
+{
+	(void)o;
+	(void)value;
+	return 0;
+}
+
+static int refuse(struct options *o, const char *value)
+{
+	(void)o;
+	(void)value;
+	return -ENOSYS;
+}
+
+const struct option_row option_rows[] = {
+	{"match=", "GLOB", "what listings show (names without extension)", set_match},
+	{"keys=", "FILE", "keys to list by name, one escaped name a line", set_keys},
+	{"prefix=", "TEXT", "only keys that begin with it, named without it", set_prefix},
+	{"tenant=", "TENANT", "only keys of this tenant (prefix t:TENANT:)", set_tenant},
+	{"password_file=", "FILE", "the server's password; mode 0600", set_password_file},
+	{"tls_ca=", "FILE", "CA certificates (PEM), instead of the system's", set_tls_ca},
+	{"tls_cert=", "FILE", "our certificate for rediss:// (PEM)", set_tls_cert},
+	{"tls_key=", "FILE", "its key, when it is not in the same file", set_tls_key},
+	{"tls_server_name=", "NAME", "whom the server's certificate is for (the host)", set_tls_server_name},
+	{"read_from=", "master|replica", "whom a cluster or sentinels are read from (master)", set_read_from},
+	{"timeout=", "SECONDS", "longest wait for a server without progress (5)", set_timeout},
+	{"master_key_file=", "FILE", "the master key in hex; mode 0600 (CACHEKIT_MASTER_KEY)", set_master_key_file},
+	{"fail_closed", "", "no try where a sealed entry names no key we have", set_fail_closed},
+	{"listed_ttl=", "SECONDS", "how long what a listing showed may serve stat (1)", set_listed_ttl},
+	{"verify=", "first|never", "checksums once per version, or not at all (first)", set_verify},
+	{"cache_size=", "SIZE", "memory for decoded values: 64M, 2G (256M)", set_cache_size},
+	{"spool_dir=", "DIR", "where larger ones go, as unnamed files (/var/tmp)", set_spool_dir},
+	{"max_threads=", "N", "threads that answer requests (one a core, 2 to 10)", set_max_threads},
+	{"log=", "stderr|syslog", "where messages go (stderr with -f, else syslog)", set_log},
+	{"umask=", "M", "files 0444, directories 0555 without these bits", set_umask},
+	{"uid=", "N", "owner of the files (who mounts)", set_uid},
+	{"gid=", "N", "group of the files (who mounts)", set_gid},
+	/* mount(8) and fstab add these; they change nothing. */
+	{"rw", NULL, NULL, drop},
+	{"ro", NULL, NULL, drop},
+	{"dev", NULL, NULL, drop},
+	{"suid", NULL, NULL, drop},
+	{"defaults", NULL, NULL, drop},
+	{"_netdev", NULL, NULL, drop},
+	{"nofail", NULL, NULL, drop},
+	{"auto", NULL, NULL, drop},
+	{"noauto", NULL, NULL, drop},
+	{"user", NULL, NULL, drop},
+	{"nouser", NULL, NULL, drop},
+	{"users", NULL, NULL, drop},
+	/* Of later builds. */
+	{"write", NULL, NULL, refuse},
+	{"unchecked", NULL, NULL, refuse},
+};
+
+const size_t option_row_count = sizeof option_rows / sizeof *option_rows;
+
+const struct option_row *option_row_find(const char *option)
+{
+	for (size_t i = 0; i < option_row_count; i++) {
+		size_t n = strlen(option_rows[i].name);
+		bool takes_value = option_rows[i].name[n - 1] == '=';
+		if (takes_value ? strncmp(option, option_rows[i].name, n) == 0 : strcmp(option, option_rows[i].name) == 0)
+			return &option_rows[i];
+	}
+	return NULL;
+}
