@@ -53,6 +53,17 @@ static ssize_t receive(struct redis_connection *c, void *to, size_t n)
 	}
 }
 
+bool connection_has_arrived(struct redis_connection *c)
+{
+	short ignored;
+	if (c->at < c->filled)
+		return true;
+	ssize_t got = transport_receive(&c->transport, c->in, sizeof c->in, &ignored);
+	c->at = 0;
+	c->filled = got > 0 ? (size_t)got : 0;
+	return got != -EAGAIN;
+}
+
 static void put_words(struct redis_connection *c, const struct bytes *words, size_t count)
 {
 	c->heads_owed++;

@@ -57,6 +57,9 @@ void connection_put_text(struct redis_connection *connection, ...) __attribute__
 /* Sends what was put. 0, -errno. */
 int connection_send(struct redis_connection *connection);
 
+/* Whether the next read finds something without a wait: bytes, or an end. */
+bool connection_has_arrived(struct redis_connection *connection);
+
 /*
  * The next head. 0; -ETIMEDOUT; -EINTR *cancel became true; -ECONNRESET the server has closed; -EIO garbled. Its text is there until the
  * next read.

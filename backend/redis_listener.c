@@ -15,6 +15,12 @@
 #define RETRY_MAX_MS 1000
 #define REFUSED_MS 30000
 
+/* After a fence the thread leaves the connection to those who fence, for so long. */
+#define QUIET_MS 200
+
+/* Messages that are read at once before a value is. */
+#define CATCH_UP_MAX 4096
+
 /* No server takes a longer key. */
 #define KEY_BYTES_MAX (INT64_C(512) << 20)
 
@@ -34,6 +40,7 @@ void listener_init(struct listener *listener, const struct redis_target *target,
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&listener->moved, &attr);
+	pthread_cond_init(&listener->resumed, &attr);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -42,14 +49,14 @@ static struct timespec from_ms(int64_t ms)
 	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 }
 
-/* Waits for a move, at most until `end` (monotonic ms). False: it is past. listener->lock is held. */
-static bool wait_until(struct listener *l, int64_t end)
+/* Waits at most until `end` (monotonic ms). False: it is past. listener->lock is held. */
+static bool wait_until(struct listener *l, pthread_cond_t *cond, int64_t end)
 {
 	const struct timespec at = from_ms(end);
-	return pthread_cond_timedwait(&l->moved, &l->lock, &at) != ETIMEDOUT;
+	return pthread_cond_timedwait(cond, &l->lock, &at) != ETIMEDOUT;
 }
 
-/* --- what the thread does --- */
+/* --- reading --- */
 
 /* Hears of one key. */
 static int read_key(struct listener *l, struct redis_connection *c)
@@ -82,10 +89,10 @@ static void send_ping(struct listener *l)
 {
 	static const char ping[] = "*1\r\n$4\r\nPING\r\n";
 	short ignored;
-	ssize_t n = transport_send(l->transport, ping, sizeof ping - 1, &ignored);
-	/* A socket that takes no 14 bytes serves nobody any more: the thread will see its end. */
+	ssize_t n = transport_send(&l->connection->transport, ping, sizeof ping - 1, &ignored);
+	/* A socket that takes no 14 bytes serves nobody any more: who reads will see its end. */
 	if (n != (ssize_t)sizeof ping - 1)
-		transport_shut_down(l->transport);
+		transport_shut_down(&l->connection->transport);
 	l->sent++;
 }
 
@@ -135,6 +142,48 @@ static int read_message(struct listener *l, struct redis_connection *c)
 	return r;
 }
 
+/* Nothing counts any more that was known by this round. listener->lock is held. */
+static void end_round(struct listener *l)
+{
+	if (l->connection)
+		transport_shut_down(&l->connection->transport);
+	l->round = 0;
+	pthread_cond_broadcast(&l->moved);
+	pthread_cond_signal(&l->resumed);
+}
+
+static int read_arrived(struct listener *l, struct redis_connection *c)
+{
+	int r = 0;
+	for (int n = 0; r == 0 && n < CATCH_UP_MAX && connection_has_arrived(c); n++)
+		r = read_message(l, c);
+	return r;
+}
+
+/*
+ * Reads, in the caller's turn: nobody else is reading. `read`: read_message or read_arrived. What does not come within `wait_ms`
+ * (-1: for ever) ends the round, as every error does. listener->lock is held, but not meanwhile. 0, -errno.
+ */
+static int take_turn(struct listener *l, int (*read)(struct listener *l, struct redis_connection *c), int wait_ms)
+{
+	struct redis_connection *c = l->connection;
+	uint64_t round = l->round;
+	l->reading = true;
+	pthread_mutex_unlock(&l->lock);
+	c->timeout_ms = wait_ms;
+	int r = read(l, c);
+	pthread_mutex_lock(&l->lock);
+	l->reading = false;
+	if (r < 0 || l->round != round)
+		end_round(l);
+	else if (l->wanted > l->answered)
+		/* Somebody else goes on. */
+		pthread_cond_broadcast(&l->moved);
+	return r;
+}
+
+/* --- what the thread does --- */
+
 /* A connection that is subscribed. */
 static int subscribe(struct listener *l, struct redis_connection **ret, int64_t *ret_client)
 {
@@ -159,34 +208,34 @@ static int subscribe(struct listener *l, struct redis_connection **ret, int64_t 
 		connection_close(c);
 		return r;
 	}
-	/* From here on it waits for news as long as none comes. A server that went away silently is told by a fence. */
-	c->timeout_ms = -1;
 	*ret = c;
 	*ret_client = client;
 	return 0;
 }
 
-/* One round, from its beginning to its end. */
+/* One round, from its beginning to its end. The connection is free then. */
 static void serve_round(struct listener *l, struct redis_connection *c, int64_t client)
 {
 	uint64_t round = changes_unique(l->changes);
 	pthread_mutex_lock(&l->lock);
-	bool stopping = l->stopping;
-	l->round = stopping ? 0 : round;
+	l->round = l->stopping ? 0 : round;
 	l->client = client;
-	l->transport = &c->transport;
+	l->connection = c;
 	l->wanted = l->sent = l->answered = 0;
+	l->fenced_at = clock_ms() - QUIET_MS;
 	l->tried = true;
 	pthread_cond_broadcast(&l->moved);
-	pthread_mutex_unlock(&l->lock);
-
-	while (!stopping && read_message(l, c) == 0)
-		;
-
-	pthread_mutex_lock(&l->lock);
-	l->round = 0;
-	l->transport = NULL;
-	pthread_cond_broadcast(&l->moved);
+	while (l->round == round || l->reading) {
+		int64_t quiet_at = l->fenced_at + QUIET_MS;
+		if (l->reading)
+			pthread_cond_wait(&l->resumed, &l->lock);
+		else if (clock_ms() < quiet_at)
+			wait_until(l, &l->resumed, quiet_at);
+		else
+			/* It waits for news as long as none comes. A server that went away silently is told by a fence. */
+			take_turn(l, read_message, -1);
+	}
+	l->connection = NULL;
 	pthread_mutex_unlock(&l->lock);
 	/* Before the next round begins. */
 	changes_note_all(l->changes);
@@ -215,7 +264,7 @@ static void *run(void *arg)
 		pthread_cond_broadcast(&l->moved);
 		int64_t end = clock_ms() + pause;
 		while (!l->stopping && clock_ms() < end)
-			wait_until(l, end);
+			wait_until(l, &l->resumed, end);
 		stopping = l->stopping;
 		l->ended = stopping;
 		pthread_mutex_unlock(&l->lock);
@@ -241,13 +290,21 @@ uint64_t listener_round(struct listener *listener, int64_t *ret_client)
 	if (!listener->started && !listener->stopping) {
 		int64_t end = clock_ms() + listener->timeout_ms;
 		start(listener);
-		while (listener->started && !listener->tried && wait_until(listener, end))
+		while (listener->started && !listener->tried && wait_until(listener, &listener->moved, end))
 			;
 	}
 	uint64_t round = listener->round;
 	*ret_client = listener->client;
 	pthread_mutex_unlock(&listener->lock);
 	return round;
+}
+
+void listener_catch_up(struct listener *listener)
+{
+	pthread_mutex_lock(&listener->lock);
+	if (listener->round != 0 && !listener->reading)
+		take_turn(listener, read_arrived, listener->timeout_ms);
+	pthread_mutex_unlock(&listener->lock);
 }
 
 bool listener_is_in(struct listener *listener, uint64_t round)
@@ -264,10 +321,13 @@ uint64_t listener_fence_begin(struct listener *listener, uint64_t round)
 	pthread_mutex_lock(&l->lock);
 	/* One that is under way may have been answered before what the caller has in mind. */
 	uint64_t ticket = l->sent + 1;
-	if (l->round == round && l->wanted < ticket)
-		l->wanted = ticket;
-	if (l->round == round && l->sent == l->answered)
-		send_ping(l);
+	if (l->round == round) {
+		l->fenced_at = clock_ms();
+		if (l->wanted < ticket)
+			l->wanted = ticket;
+		if (l->sent == l->answered)
+			send_ping(l);
+	}
 	pthread_mutex_unlock(&l->lock);
 	return ticket;
 }
@@ -278,13 +338,19 @@ int listener_fence_end(struct listener *listener, uint64_t round, uint64_t ticke
 	int64_t end = clock_ms() + l->timeout_ms;
 	int r = 0;
 	pthread_mutex_lock(&l->lock);
-	while (r == 0 && l->round == round && l->answered < ticket)
-		if (!wait_until(l, end) && l->answered < ticket)
+	while (r == 0 && l->round == round && l->answered < ticket) {
+		int64_t left = end - clock_ms();
+		if (left <= 0)
 			r = -ETIMEDOUT;
-	if (l->round != round)
+		else if (l->reading)
+			wait_until(l, &l->moved, end);
+		else if (take_turn(l, read_message, (int)left) == -ETIMEDOUT)
+			r = -ETIMEDOUT;
+	}
+	if (l->round == round && r < 0)
+		end_round(l);
+	else if (l->round != round && r == 0)
 		r = -ESTALE;
-	else if (r < 0)
-		transport_shut_down(l->transport);
 	pthread_mutex_unlock(&l->lock);
 	return r;
 }
@@ -298,10 +364,7 @@ void listener_stop(struct listener *listener)
 {
 	pthread_mutex_lock(&listener->lock);
 	listener->stopping = true;
-	listener->round = 0;
-	if (listener->transport)
-		transport_shut_down(listener->transport);
-	pthread_cond_broadcast(&listener->moved);
+	end_round(listener);
 	pthread_mutex_unlock(&listener->lock);
 }
 
@@ -319,5 +382,6 @@ void listener_done(struct listener *listener)
 	if (listener->started)
 		pthread_join(listener->thread, NULL);
 	pthread_cond_destroy(&listener->moved);
+	pthread_cond_destroy(&listener->resumed);
 	pthread_mutex_destroy(&listener->lock);
 }

@@ -20,13 +20,16 @@ struct listener {
 	struct changes *changes; /* borrowed */
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t moved;
+	pthread_cond_t moved;   /* for those who ask */
+	pthread_cond_t resumed; /* for the thread */
 	/* protected by lock */
 	bool started, tried, stopping, ended;
 	uint64_t round; /* 0: there is none just now; no two rounds of listeners with the same changes are equal */
-	int64_t client;             /* of this round: the server's number of the connection */
-	struct transport *transport; /* of the connection; NULL: none */
-	uint64_t wanted, sent, answered; /* fences of this round */
+	int64_t client;                      /* of this round: the server's number of the connection */
+	struct redis_connection *connection; /* of this round; what arrives there is for who set `reading`; NULL: none */
+	bool reading;                        /* somebody reads it */
+	int64_t fenced_at;                   /* monotonic ms: when a fence was last wanted */
+	uint64_t wanted, sent, answered;     /* fences of this round */
 };
 
 void listener_init(struct listener *listener, const struct redis_target *target, int timeout_ms, uint64_t seed, struct changes *changes);
@@ -45,6 +48,9 @@ void listener_done(struct listener *listener);
  * its first try.
  */
 uint64_t listener_round(struct listener *listener, int64_t *ret_client);
+
+/* Has known what has arrived already, so that it does not look like a change while something is read. */
+void listener_catch_up(struct listener *listener);
 
 /* Whether a round is on. */
 bool listener_is_in(struct listener *listener, uint64_t round);

@@ -114,6 +114,7 @@ static int borrow(struct redis_pool *pool, struct redis_connection **ret)
 	uint64_t round;
 	struct redis_connection *c = NULL;
 	int r;
+	listener_catch_up(pool->listener);
 	do {
 		round = listener_round(pool->listener, &client);
 		pthread_mutex_lock(&pool->lock);
