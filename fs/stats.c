@@ -11,6 +11,7 @@ static const struct {
 	ROW(getattrs, "ckfs_getattrs_total", "counter", "Attributes asked for."),
 	ROW(opens, "ckfs_opens_total", "counter", "Files opened."),
 	ROW(stale_opens, "ckfs_stale_opens_total", "counter", "Opens sent back to look the name up again."),
+	ROW(fills, "ckfs_fills_total", "counter", "Small files given to the page cache with their first open."),
 	ROW(reads, "ckfs_reads_total", "counter", "Read requests that the page cache did not answer."),
 	ROW(read_bytes, "ckfs_read_bytes_total", "counter", "Bytes read by them."),
 	ROW(listed, "ckfs_listed_total", "counter", "Names listed."),

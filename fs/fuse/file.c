@@ -4,6 +4,7 @@
 #include "buffers.h"
 #include "control.h"
 #include "errand.h"
+#include "fill.h"
 #include "readahead.h"
 
 #include "ckfs/clock.h"
@@ -77,6 +78,8 @@ static void finish_open(struct pending *p, int r)
 		return;
 	}
 	known_keys_add(p->m->known, entry_key(p->entry));
+	if (!view->afresh)
+		fill_pages(p->m, p->ino, &content);
 	reply_open(p->m, p->req, p->entry, &content, view->afresh, &p->fi);
 }
 
@@ -143,6 +146,7 @@ static void finish_inode(struct errand *errand, int r)
 	} else {
 		struct pending p = {.m = errand->m, .req = errand->req, .pid = errand->pid, .view_id = o->view_id, .finish = finish_open, .fi = o->fi};
 		p.entry = entry_ref(o->entry);
+		p.ino = o->inode->id;
 		pending_start(&p, views[p.view_id]->open_level);
 	}
 }

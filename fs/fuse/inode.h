@@ -30,6 +30,7 @@ struct inode {
 	struct timespec written;
 
 	atomic_uint_least64_t size;
+	atomic_bool filled; /* its pages were given to the kernel (see fill.h) */
 	atomic_int_least64_t listed_until; /* monotonic ms: until then the kernel may open it without a lookup */
 
 	/* protected by the table's lock */

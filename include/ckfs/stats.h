@@ -11,6 +11,7 @@ struct stats {
 	atomic_ullong getattrs;
 	atomic_ullong opens;
 	atomic_ullong stale_opens;
+	atomic_ullong fills;
 	atomic_ullong reads;
 	atomic_ullong read_bytes;
 	atomic_ullong listed;
