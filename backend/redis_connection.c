@@ -113,9 +113,11 @@ int connection_send(struct redis_connection *c)
 static void count_head(struct redis_connection *c, const struct reply *reply)
 {
 	/* What is pushed was not asked for. */
-	c->heads_owed -= c->heads_owed > 0;
-	c->nested -= c->nested > 0;
-	if (reply->kind == REPLY_ARRAY) {
+	if (reply->kind != REPLY_PUSH) {
+		c->heads_owed -= c->heads_owed > 0;
+		c->nested -= c->nested > 0;
+	}
+	if (reply->kind == REPLY_ARRAY || reply->kind == REPLY_PUSH) {
 		c->heads_owed += (uint64_t)reply->number;
 		c->nested += (uint64_t)reply->number;
 	}

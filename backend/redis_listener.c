@@ -1,5 +1,7 @@
 #include "redis_listener.h"
 
+#include "redis_nested.h"
+
 #include "ckfs/clock.h"
 
 #include <errno.h>
@@ -106,38 +108,37 @@ static void answer_fence(struct listener *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-static int skip_string(struct redis_connection *c)
-{
-	struct reply reply = {0};
-	int r = connection_head(c, &reply);
-	if (r < 0 || reply.kind != REPLY_STRING)
-		return r;
-	r = connection_skip(c, (uint64_t)reply.number);
-	return r < 0 ? r : connection_string_end(c);
-}
-
-/* One message: what it is, the channel (of a PING: its argument), and its content. */
+/*
+ * One message. By RESP3: [invalidate, keys], and the plain answer to a PING. By RESP2, where it comes as of a channel: [message, channel,
+ * keys], and [pong, ""].
+ */
 static int read_message(struct listener *l, struct redis_connection *c)
 {
+	struct reply head = {0};
 	char *word = NULL;
 	size_t n;
-	int64_t count;
-	int r = connection_array(c, &count);
-	if (r == 0 && (count < 2 || count > 4))
+	int r = connection_head(c, &head);
+	if (r == 0 && head.kind == REPLY_STATUS) {
+		answer_fence(l);
+		return 0;
+	}
+	if (r == 0 && ((head.kind != REPLY_ARRAY && head.kind != REPLY_PUSH) || head.number < 2 || head.number > 4))
 		r = -EIO;
 	if (r == 0)
 		r = connection_text(c, WORD_MAX, &word, &n);
 	if (r == 0 && !word)
 		r = -EIO;
-	if (r == 0)
-		r = skip_string(c);
-	if (r == 0 && strcmp(word, "pong") == 0)
-		answer_fence(l);
-	else if (r == 0 && strcmp(word, "message") == 0 && count == 3)
+	if (r == 0 && strcmp(word, "invalidate") == 0 && head.number == 2) {
 		r = read_keys(l, c);
-	else
-		for (int64_t i = 2; r == 0 && i < count; i++)
-			r = skip_string(c);
+	} else if (r == 0 && strcmp(word, "message") == 0 && head.number == 3) {
+		r = nested_skip_rest(c, 1);
+		if (r == 0)
+			r = read_keys(l, c);
+	} else if (r == 0) {
+		r = nested_skip_rest(c, head.number - 1);
+		if (r == 0 && strcmp(word, "pong") == 0)
+			answer_fence(l);
+	}
 	free(word);
 	return r;
 }
@@ -184,26 +185,38 @@ static int take_turn(struct listener *l, int (*read)(struct listener *l, struct 
 
 /* --- what the thread does --- */
 
-/* A connection that is subscribed. */
-static int subscribe(struct listener *l, struct redis_connection **ret, int64_t *ret_client)
+/* Subscribes to the channel that stands in for pushes in RESP2. */
+static int subscribe(struct redis_connection *c)
+{
+	int64_t count;
+	connection_put_text(c, "SUBSCRIBE", CHANNEL, NULL);
+	int r = connection_send(c);
+	if (r == 0)
+		r = connection_array(c, &count);
+	return r < 0 ? r : nested_skip_rest(c, count);
+}
+
+/* A connection that announcements can be redirected to: by RESP3, for which nobody needs the right to subscribe, else by RESP2. */
+static int open_one(struct listener *l, struct redis_connection **ret, int64_t *ret_client)
 {
 	struct redis_connection *c;
 	struct error ignored;
-	int64_t client = 0, count;
+	struct reply hello = {0};
+	int64_t client = 0;
 	int r = connection_open(l->target, l->timeout_ms, &c, &ignored);
 	if (r < 0)
 		return r;
+	connection_put_text(c, "HELLO", "3", NULL);
 	connection_put_text(c, "CLIENT", "ID", NULL);
-	connection_put_text(c, "SUBSCRIBE", CHANNEL, NULL);
 	r = connection_send(c);
 	if (r == 0)
+		r = connection_head(c, &hello);
+	if (r == 0 && hello.kind == REPLY_ARRAY)
+		r = nested_skip_rest(c, hello.number);
+	if (r == 0)
 		r = connection_integer(c, &client);
-	if (r == 0)
-		r = connection_array(c, &count);
-	for (int i = 0; r == 0 && i < 2; i++)
-		r = skip_string(c);
-	if (r == 0)
-		r = connection_integer(c, &count);
+	if (r == 0 && hello.kind != REPLY_ARRAY)
+		r = subscribe(c);
 	if (r < 0) {
 		connection_close(c);
 		return r;
@@ -249,7 +262,7 @@ static void *run(void *arg)
 	while (!stopping) {
 		struct redis_connection *c;
 		int64_t client;
-		int r = subscribe(l, &c, &client);
+		int r = open_one(l, &c, &client);
 		if (r == 0) {
 			serve_round(l, c, client);
 			connection_close(c);

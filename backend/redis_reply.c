@@ -35,6 +35,15 @@ static int read_count(struct bytes line, enum reply_kind kind, int64_t max, stru
 	return 0;
 }
 
+/* As many pairs are twice as many elements. */
+static int read_map(struct bytes line, struct reply *ret)
+{
+	int r = read_count(line, REPLY_ARRAY, REPLY_ARRAY_MAX / 2, ret);
+	if (r == 0)
+		ret->number *= 2;
+	return r;
+}
+
 static int read_line(uint8_t type, struct bytes line, struct reply *ret)
 {
 	int64_t number;
@@ -54,6 +63,15 @@ static int read_line(uint8_t type, struct bytes line, struct reply *ret)
 		return read_count(line, REPLY_STRING, REPLY_STRING_MAX, ret);
 	case '*':
 		return read_count(line, REPLY_ARRAY, REPLY_ARRAY_MAX, ret);
+	case '>':
+		return read_count(line, REPLY_PUSH, REPLY_ARRAY_MAX, ret);
+	case '%':
+		return read_map(line, ret);
+	case '_':
+		if (line.left > 0)
+			return -EIO;
+		*ret = (struct reply){.kind = REPLY_NIL};
+		return 0;
 	default:
 		return -EIO;
 	}
@@ -66,7 +84,7 @@ int reply_read(const void *bytes, size_t n, struct reply *ret)
 		n = REPLY_HEAD_MAX;
 	if (n == 0)
 		return 0;
-	if (!memchr("+-:$*", p[0], 5))
+	if (!memchr("+-:$*>%_", p[0], 8))
 		return -EIO;
 	const uint8_t *cr = memchr(p, '\r', n);
 	size_t length = cr ? (size_t)(cr - p) : n;

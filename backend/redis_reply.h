@@ -1,12 +1,14 @@
 /*
- * What a Redis server answers (RESP2), one head at a time.
+ * What a Redis server answers, one head at a time: RESP2, and of RESP3 what a connection meets that hears of changes.
  *
  *   +text CR LF                     a status
  *   -WORD text CR LF                an error
  *   :number CR LF                   an integer
  *   $length CR LF bytes CR LF       a string; the head is all before its bytes
  *   *count CR LF reply…             an array; the head is all before its elements
- *   $-1 CR LF, *-1 CR LF            nothing
+ *   $-1 CR LF, *-1 CR LF, _ CR LF   nothing
+ *   %count CR LF (key value)…       a map: here an array of twice as many elements
+ *   >count CR LF reply…             an array that nobody has asked for (push)
  *
  * Whatever else comes is a garbled reply.
  */
@@ -28,11 +30,11 @@
 /* No array has more elements. */
 #define REPLY_ARRAY_MAX (INT64_C(1) << 32)
 
-enum reply_kind { REPLY_STATUS, REPLY_ERROR, REPLY_INTEGER, REPLY_STRING, REPLY_ARRAY, REPLY_NIL };
+enum reply_kind { REPLY_STATUS, REPLY_ERROR, REPLY_INTEGER, REPLY_STRING, REPLY_ARRAY, REPLY_PUSH, REPLY_NIL };
 
 struct reply {
 	enum reply_kind kind;
-	int64_t number;    /* the integer; bytes of the string; elements of the array; else 0 */
+	int64_t number;    /* the integer; bytes of the string; elements of the array or push; else 0 */
 	struct bytes text; /* of a status or an error, without its first character; borrowed */
 };
 

@@ -39,7 +39,7 @@ class Server:
         deadline = time.monotonic() + 20
         while wait:
             try:
-                redis.Redis(unix_socket_path=str(self.socket)).ping()
+                redis.Redis(unix_socket_path=str(self.socket), protocol=2).ping()
                 return
             except redis.AuthenticationError:
                 return
@@ -62,7 +62,17 @@ class Server:
         return f"redis://127.0.0.1:{self.port}"
 
     def client(self, **options) -> redis.Redis:
-        return redis.Redis(unix_socket_path=str(self.socket), **options)
+        """Without HELLO, which a server need not have."""
+        return redis.Redis(unix_socket_path=str(self.socket), **{"protocol": 2, **options})
+
+    def listeners(self) -> dict[str, str]:
+        """Connections that hear of changes: number -> version of the protocol."""
+        ours = [c for c in self.client().client_list() if c["name"] == "ckfs"]
+        return {c["id"]: c["resp"] for c in ours if c["resp"] == "3" or c["sub"] == "1"}
+
+    def kill_listeners(self) -> None:
+        for number in self.listeners():
+            self.client().client_kill_filter(_id=number)
 
     def calls(self) -> dict[str, int]:
         """How often each command was called."""

@@ -31,6 +31,7 @@ static void check_limits(const struct reply *reply, const uint8_t *data, int use
 		CHECK(reply->number >= 0 && reply->number <= REPLY_STRING_MAX);
 		break;
 	case REPLY_ARRAY:
+	case REPLY_PUSH:
 		CHECK(reply->number >= 0 && reply->number <= REPLY_ARRAY_MAX);
 		break;
 	default:
@@ -40,7 +41,7 @@ static void check_limits(const struct reply *reply, const uint8_t *data, int use
 
 static void check_written(const struct reply *reply)
 {
-	static const char types[] = {[REPLY_INTEGER] = ':', [REPLY_STRING] = '$', [REPLY_ARRAY] = '*'};
+	static const char types[] = {[REPLY_INTEGER] = ':', [REPLY_STRING] = '$', [REPLY_ARRAY] = '*', [REPLY_PUSH] = '>'};
 	char text[32];
 	struct reply again;
 	if (reply->kind == REPLY_STATUS || reply->kind == REPLY_ERROR)

@@ -516,7 +516,12 @@ def redis_servers() -> None:
         "huge-string": b"$99999999999999\r\n",
         "bare-lf": b"+OK\n\r\n",
         "long": b"+" + b"x" * 4096 + b"\r\n",
-        "resp3": b"_\r\n",
+        "resp3-nothing": b"_\r\n",
+        "resp3-something": b"_1\r\n",
+        "resp3-push": b">2\r\n$10\r\ninvalidate\r\n*1\r\n$1\r\nk\r\n",
+        "resp3-map": b"%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n",
+        "resp3-largest-map": b"%2147483648\r\n",
+        "resp3-too-large-map": b"%2147483649\r\n",
         "http": b"HTTP/1.1 400 Bad Request\r\n",
     }
     for name, reply in replies.items():

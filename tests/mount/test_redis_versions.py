@@ -11,18 +11,42 @@ import pytest
 
 from entries import Mapping
 from helpers import failure, read
-from redis_server import db, proxy, running, server  # noqa: F401 - fixtures
+from redis_server import db, proxy, running  # noqa: F401 - fixtures
 
-# A user who may not subscribe hears of no changes: each open asks.
-MODES = {"announced": "+@all", "each open asks": "+@read +@connection"}
+# No access list forbids HELLO.
+WITHOUT_RESP3 = ("--rename-command", "HELLO", "")
+
+# How the server is started, and the user's rights. By RESP3 he needs no more of them than reading does; else he may have to subscribe; and where
+# nothing is announced, each open asks.
+MODES = {
+    "announced": ((), "resetchannels +@read +@connection"),
+    "announced by channel": (WITHOUT_RESP3, "allchannels +@read +@connection +subscribe"),
+    "each open asks": ((), "resetchannels +@read +@connection -client|tracking"),
+}
+
+
+def reader_of(server, rights: str) -> str:
+    """The URL of a server, for a user with these rights."""
+    server.client().execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", *rights.split())
+    return f"unix://reader:pw@{server.socket}"
 
 
 @pytest.fixture(params=MODES)
-def source(request, server):
-    """The URL of a server, by a user with the rights of a mode."""
-    channels = "allchannels" if request.param == "announced" else "resetchannels"
-    server.client().execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", channels, *MODES[request.param].split())
-    return f"unix://reader:pw@{server.socket}"
+def mode(request):
+    return MODES[request.param]
+
+
+@pytest.fixture
+def server(request):
+    """As the mode has it, where there are modes."""
+    options = request.getfixturevalue("mode")[0] if "mode" in request.fixturenames else ()
+    with running(*options) as s:
+        yield s
+
+
+@pytest.fixture
+def source(mode, server):
+    return reader_of(server, mode[1])
 
 
 def stamped(number: int, size: int) -> bytes:
@@ -202,7 +226,7 @@ def test_a_listener_that_is_killed_hides_no_change(server, db, mount):
     for i in range(20):
         db.set("k", stamped(i, 4096))
         assert number_of(read(m / "k"), 4096) == i
-        db.client_kill_filter(_type="pubsub")
+        server.kill_listeners()
         db.set("k", stamped(i + 100, 4096))
         assert number_of(read(m / "k"), 4096) == i + 100
 
@@ -212,10 +236,10 @@ def test_what_was_set_while_nobody_listened_is_seen_afterwards(server, db, mount
     for i in range(10):
         db.set("k", stamped(i, 4096))
         assert number_of(read(m / "k"), 4096) == i
-        db.client_kill_filter(_type="pubsub")
+        server.kill_listeners()
         db.set("k", stamped(i + 100, 4096))
         deadline = time.monotonic() + 10
-        while db.pubsub_numsub("__redis__:invalidate")[0][1] == 0:
+        while not server.listeners():
             assert time.monotonic() < deadline
         assert number_of(read(m / "k"), 4096) == i + 100
 
@@ -224,7 +248,7 @@ def test_changes_are_announced_again_after_the_listener_was_killed(server, db, m
     m = mount(server.url)
     db.set("k", b"1" * 1000)
     assert read(m / "k") == b"1" * 1000
-    db.client_kill_filter(_type="pubsub")
+    server.kill_listeners()
     deadline = time.monotonic() + 10
     while True:
         read(m / "k")
@@ -246,3 +270,34 @@ def test_cut_connections_hide_no_change(server, db, proxy, mount):
         proxy.cut()
         db.set("k", stamped(i + 100, 4096))
         assert number_of(read(m / "k"), 4096) == i + 100
+
+
+@pytest.mark.parametrize(
+    "options, rights, protocols",
+    [
+        ((), "resetchannels +@read +@connection", ["3"]),
+        (WITHOUT_RESP3, "allchannels +@read +@connection +subscribe", ["2"]),
+        (WITHOUT_RESP3, "resetchannels +@read +@connection +subscribe", []),
+        (WITHOUT_RESP3, "allchannels +@read +@connection", []),
+    ],
+)
+def test_changes_are_announced_by_resp3_or_else_by_a_channel(mount, options, rights, protocols):
+    with running(*options) as server:
+        server.client().set("k", b"v" * 1000)
+        m = mount(reader_of(server, rights))
+        assert read(m / "k") == b"v" * 1000
+        assert list(server.listeners().values()) == protocols
+        before = server.calls()
+        assert read(m / "k") == b"v" * 1000
+        after = server.calls()
+        asked = sum(after.get(command, 0) - before.get(command, 0) for command in ("get", "strlen", "getrange"))
+        assert (asked == 0) == bool(protocols)
+
+
+def test_all_that_is_flushed_is_announced(source, server, db, mount):
+    m = mount(source)
+    for flush in (db.flushdb, db.flushall):
+        db.mset({f"k{i}": b"v" * 1000 for i in range(20)})
+        assert all(read(m / f"k{i}") == b"v" * 1000 for i in range(20))
+        flush()
+        assert all(failure(m / f"k{i}") == "ENOENT" for i in range(20))
