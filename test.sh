@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds, and runs everything: plain, under ASan and UBSan, and what has threads under TSan.
+# Installs what the tests need, builds, and runs everything: plain, under ASan and UBSan, and what has threads under TSan. Tests of a live server
+# also run on Valkey.
 # Tests of the daemon's memory run on the plain build only: a sanitizer's own is many times larger.
 # The plain build takes the system's hiredis, which has no TLS on Debian 12; the others take one that has it.
 #   ./test.sh [quick] [pytest arguments]      quick: the plain build only
@@ -26,6 +27,11 @@ say "build"
 build build -Dwerror=$werror -Dfuzz=enabled -Dbench=enabled
 run "plain build" build "${@:-tests}"
 $quick && exit
+
+if [ $# = 0 ]; then
+	need_valkey
+	run "Valkey" build --redis-server .venv/valkey/valkey-server -m "not memory" tests/mount/test_redis{,_versions,_faults,_listing,_sentinel,_cluster,_cluster_faults}.py
+fi
 
 need_hiredis_tls
 tls=(-Dtls=enabled -Dpkg_config_path="$PWD/.venv/hiredis/lib/pkgconfig")

@@ -18,6 +18,7 @@ import time
 
 import pytest
 
+import redis_server
 from caches import Cache, FileCache, RedisCache
 from redis_server import running
 
@@ -31,9 +32,11 @@ SUSPICIOUS = re.compile(
 
 def pytest_addoption(parser):
     parser.addoption("--ckfs", default=str(ROOT / "build" / "ckfs"), help="the binary under test")
+    parser.addoption("--redis-server", default="redis-server", help="the server that tests start, as redis-server or valkey-server")
 
 
 def pytest_configure(config):
+    redis_server.PROGRAM = shutil.which(config.getoption("--redis-server")) or pytest.exit("--redis-server: no such program")
     config.addinivalue_line("markers", "file_only: is about what only a cache directory has")
     config.addinivalue_line("markers", "decoding_only: is one of many about the decoding of a small value, however it was found")
     config.addinivalue_line("filterwarnings", "ignore:Call to deprecated setex:DeprecationWarning")  # the package's own

