@@ -239,10 +239,8 @@ static void serve_round(struct listener *l, struct redis_connection *c, int64_t 
 	l->tried = true;
 	pthread_cond_broadcast(&l->moved);
 	while (l->round == round || l->reading) {
-		int64_t quiet_at = l->fenced_at + QUIET_MS;
-		if (l->reading)
-			pthread_cond_wait(&l->resumed, &l->lock);
-		else if (clock_ms() < quiet_at)
+		int64_t now = clock_ms(), quiet_at = (l->reading ? now : l->fenced_at) + QUIET_MS;
+		if (now < quiet_at)
 			wait_until(l, &l->resumed, quiet_at);
 		else
 			/* It waits for news as long as none comes. A server that went away silently is told by a fence. */

@@ -301,3 +301,18 @@ def test_all_that_is_flushed_is_announced(source, server, db, mount):
         assert all(read(m / f"k{i}") == b"v" * 1000 for i in range(20))
         flush()
         assert all(failure(m / f"k{i}") == "ENOENT" for i in range(20))
+
+
+def test_who_listens_goes_on_when_nobody_asks_any_more(server, db, mount):
+    m = mount(server.url)
+    db.mset({f"k{i}": b"v" * 1000 for i in range(100)})
+    for _ in range(3):
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda i: read(m / f"k{i % 100}"), range(4000)))
+        time.sleep(0.5)
+        before = set(server.listeners())
+        server.kill_listeners()
+        deadline = time.monotonic() + 5
+        while not set(server.listeners()) - before:
+            assert time.monotonic() < deadline, "nobody has noticed"
+            time.sleep(0.01)
