@@ -291,9 +291,25 @@ int connection_skip(struct redis_connection *c, uint64_t n)
 
 /* --- opening one --- */
 
+/* What to do about a server that has TLS. */
+#define WITH_TLS "; does it have TLS? rediss://, rediss-cluster:// and rediss-sentinel:// are with"
+
 static const char *where(const struct redis_target *target)
 {
 	return target->path ? target->path : target->host;
+}
+
+/* Why there is no answer. */
+static int explain(struct redis_connection *c, const struct redis_target *target, int r, struct error *error)
+{
+	int explained = transport_explain(&c->transport, target, error);
+	if (explained < 0)
+		return explained;
+	/* So does a server that waits for a handshake. */
+	const bool may_want_tls = (r == -ECONNRESET || r == -EIO) && !target->tls && !target->path;
+	return error_set(error, r, "%.200s: %s%s", where(target),
+		r == -ETIMEDOUT ? "timed out; is this a Redis server?" : r == -ECONNRESET ? "the server has closed the connection"
+		: r == -EIO ? "what answers is no Redis server" : strerror(-r), may_want_tls ? WITH_TLS : "");
 }
 
 /* The answer to one command of the login. */
@@ -301,13 +317,8 @@ static int read_answer(struct redis_connection *c, const struct redis_target *ta
 {
 	struct reply reply = {0};
 	int r = connection_head(c, &reply);
-	int explained = r < 0 ? transport_explain(&c->transport, target, error) : 0;
-	if (explained < 0)
-		return explained;
 	if (r < 0)
-		return error_set(error, r, "%.200s: %s", where(target),
-			r == -ETIMEDOUT ? "timed out; is this a Redis server?" : r == -ECONNRESET ? "the server has closed the connection"
-			: r == -EIO ? "what answers is no Redis server" : strerror(-r));
+		return explain(c, target, r, error);
 	if (reply.kind == REPLY_STATUS)
 		return 0;
 	if (reply.kind != REPLY_ERROR)
@@ -352,8 +363,10 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	if (r == 0 && !target->is_sentinel)
 		r = read_answer(c, target, error);
 	/* Of these two none has to be known. */
-	for (int i = 0; i < 2 && r == 0; i++)
+	for (int i = 0; i < 2 && r == 0; i++) {
 		r = connection_head(c, &ignored);
+		r = r < 0 ? explain(c, target, r, error) : 0;
+	}
 	/* A server that is loading answers this with an error, and all else later too. */
 	return r < 0 ? r : read_answer(c, target, error);
 }

@@ -207,6 +207,11 @@ def test_a_sentinel_that_talks_nonsense_is_one_clear_line(scripted, ckfs, tmp, r
     assert "sentinel" in text and time.monotonic() - start < 10
 
 
+def test_a_sentinel_that_closes_the_connection_says_so(scripted, ckfs, tmp):
+    s = scripted({"CLIENT": None})
+    assert "127.0.0.1: the server has closed the connection" in complaint(ckfs, tmp, f"redis-sentinel://127.0.0.1:{s.port}/main")
+
+
 def test_sentinels_that_hang_are_passed_over(scripted, calm, mount):
     calm.master.client().set("k", b"v")
     hanging = scripted(dict.fromkeys(["PING", "CLIENT", "SENTINEL"], b""))
