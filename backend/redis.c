@@ -94,29 +94,48 @@ static int redis_new(const struct options *options, struct redis_seeds *seeds, s
 	return 0;
 }
 
-static enum target_kind kind_of(const char *scheme)
+/* What there is at the end of a URL. */
+static const struct scheme {
+	const char *name;
+	enum target_kind kind;
+	bool is_several, is_sentinel;
+	const char *with_tls; /* the same with TLS */
+} schemes[] = {
+	{"redis", TARGET_TCP, false, false, "rediss"},
+	{"rediss", TARGET_TLS, false, false, "rediss"},
+	{"unix", TARGET_UNIX, false, false, "rediss"},
+	{"redis-cluster", TARGET_TCP, true, false, "rediss-cluster"},
+	{"rediss-cluster", TARGET_TLS, true, false, "rediss-cluster"},
+	{"redis-sentinel", TARGET_TCP, true, true, "rediss-sentinel"},
+	{"rediss-sentinel", TARGET_TLS, true, true, "rediss-sentinel"},
+};
+
+/* One of redis_backend.schemes. */
+static const struct scheme *scheme_of(const char *name)
 {
-	return strcmp(scheme, "unix") == 0 ? TARGET_UNIX : strcmp(scheme, "rediss") == 0 ? TARGET_TLS : TARGET_TCP;
+	const struct scheme *scheme = schemes;
+	while (strcmp(scheme->name, name) != 0)
+		scheme++;
+	return scheme;
 }
 
 /* Who asks for TLS does not get a connection without. */
-static int settle_tls(const char *scheme, const struct options *options, struct redis_target *target, struct error *error)
+static int settle_tls(const struct scheme *scheme, const struct options *options, struct redis_target *target, struct error *error)
 {
 	const char *option = tls_option_given(options);
 	if (target->tls)
 		return tls_prepare(target, options, error);
-	return option ? error_set(error, -EINVAL, "-o %s=: %s:// has no TLS; rediss:// has", option, scheme) : 0;
+	return option ? error_set(error, -EINVAL, "-o %s=: %s:// has no TLS; %s:// has", option, scheme->name, scheme->with_tls) : 0;
 }
 
 /* What the URL says. */
-static int read_source(const char *scheme, const char *location, const struct options *options, struct redis_target *target,
+static int read_source(const struct scheme *scheme, const char *location, const struct options *options, struct redis_target *target,
 	struct redis_seeds *seeds, char **ret_source, struct error *error)
 {
-	bool several = strcmp(scheme, "redis-cluster") == 0 || strcmp(scheme, "redis-sentinel") == 0;
-	int r = several ? redis_seeds_read(location, strcmp(scheme, "redis-sentinel") == 0, target, seeds, ret_source, error)
-			: redis_target_read(location, kind_of(scheme), target, ret_source, error);
-	if (r == 0 && !several && options->read_from == READ_FROM_REPLICA)
-		r = error_set(error, -EINVAL, "-o read_from=replica: a single server has none; it is for redis-cluster:// and redis-sentinel://");
+	int r = scheme->is_several ? redis_seeds_read(location, scheme->is_sentinel, scheme->kind, target, seeds, ret_source, error)
+				   : redis_target_read(location, scheme->kind, target, ret_source, error);
+	if (r == 0 && !scheme->is_several && options->read_from == READ_FROM_REPLICA)
+		r = error_set(error, -EINVAL, "-o read_from=replica: a single server has none; it is for redis-cluster:// and redis-sentinel://, also by TLS");
 	if (r == 0)
 		r = settle_tls(scheme, options, target, error);
 	if (r == 0 && options->password_file)
@@ -131,7 +150,7 @@ static int redis_open(const char *scheme, const char *location, const struct opt
 	struct redis_target target = {0};
 	struct redis_seeds seeds = {0};
 	cleanup_free char *source = NULL;
-	int r = read_source(scheme, location, options, &target, &seeds, &source, error);
+	int r = read_source(scheme_of(scheme), location, options, &target, &seeds, &source, error);
 	if (r < 0) {
 		redis_target_done(&target);
 		redis_seeds_done(&seeds);
@@ -250,7 +269,7 @@ static int redis_statfs(struct backend *backend, struct statvfs *ret)
 
 const struct backend_ops redis_backend = {
 	.name = "redis",
-	.schemes = (const char *const[]){"redis", "rediss", "unix", "redis-cluster", "redis-sentinel", NULL},
+	.schemes = (const char *const[]){"redis", "rediss", "unix", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel", NULL},
 	.stores_keys = true,
 	.remote = true,
 	.open = redis_open,

@@ -15,6 +15,9 @@
 /* After that no more of them are asked. */
 #define ALL_MS 2000
 
+/* Before the mount serves, so many that do not answer are waited for. */
+#define TRIES 3
+
 struct slots_look {
 	struct redis_address asked;
 	struct redis_topology topology;
@@ -44,7 +47,7 @@ static int complain(const struct redis_address *at, int r, struct error *error)
 		return error_set(error, r, "%.200s port %d: no right for CLUSTER SLOTS; a cluster needs +cluster|slots", at->host, at->port);
 	if (r == -ETIMEDOUT)
 		return error_set(error, r, "%.200s port %d: timed out", at->host, at->port);
-	return error_set(error, -EIO, "%.200s port %d: no server of a cluster (redis://HOST is a single one)", at->host, at->port);
+	return error_set(error, -EIO, "%.200s port %d: no server of a cluster (redis://HOST or rediss://HOST is a single one)", at->host, at->port);
 }
 
 /* Over a connection that is closed again. */
@@ -227,20 +230,29 @@ int nodes_look(struct redis_nodes *nodes, int64_t since, const struct redis_addr
 
 /* --- the first look --- */
 
-/* Connects to one server, so that a mount that cannot work says so. */
-static int try_server(struct redis_nodes *n, struct error *error)
+/*
+ * Connects to one server, so that a mount that cannot work says so: where the topology has them, by other names and ports than SOURCE,
+ * servers may be out of reach, or their certificates no good.
+ */
+static int try_servers(struct redis_nodes *n, struct error *error)
 {
-	struct redis_node *node = NULL;
-	struct redis_connection *c;
-	uint64_t epoch;
-	int r = nodes_pick(n, NULL, false, &node, &epoch);
-	/* Some slot has nobody: not the one whose keys are wanted, perhaps. */
+	const int64_t end = clock_ms() + TRIES * (int64_t)n->settings.timeout_ms;
+	struct redis_connection *c = NULL;
+	struct node_list list;
+	struct error reason;
+	int failure = 0, r = nodes_list(n, &list);
 	if (r < 0)
-		return 0;
-	r = connection_open(&node->target, n->settings.timeout_ms, &c, error);
-	if (r == 0)
-		connection_close(c);
-	nodes_release(n, node);
+		return error_set(error, r, "no memory");
+	for (size_t i = 0; !c && i < list.count && clock_ms() < end; i++) {
+		r = connection_open(&list.nodes[i]->target, n->settings.timeout_ms, &c, &reason);
+		if (r < 0 && (failure == 0 || (address_is_silent(failure) && !address_is_silent(r)))) {
+			failure = r;
+			*error = reason;
+		}
+	}
+	node_list_done(n, &list);
+	r = c ? 0 : failure;
+	connection_close(c);
 	return r;
 }
 
@@ -251,7 +263,7 @@ static int open_single(struct redis_nodes *n, struct error *error)
 	if (r == 0)
 		topology.shards[0].count = 1;
 	r = r < 0 ? r : nodes_adopt(n, &topology);
-	return r < 0 ? error_set(error, r, "no memory") : try_server(n, error);
+	return r < 0 ? error_set(error, r, "no memory") : try_servers(n, error);
 }
 
 int nodes_open(struct redis_nodes *nodes, struct error *error)
@@ -266,8 +278,8 @@ int nodes_open(struct redis_nodes *nodes, struct error *error)
 		*n->sentinels = (struct sentinels){.seeds = &n->seeds, .login = n->settings.login, .timeout_ms = n->settings.timeout_ms};
 	}
 	int r = nodes_look(n, clock_ms(), NULL, error);
-	if (r == 0 && n->seeds.service)
-		r = try_server(n, error);
+	if (r == 0)
+		r = try_servers(n, error);
 	if (n->sentinels)
 		sentinels_rest(n->sentinels);
 	if (r == -ENOMEM && !*error->text)

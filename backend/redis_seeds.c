@@ -1,4 +1,4 @@
-/* Each server is read as the URL of a single one, with the login and the database that all of them share. */
+/* Each server is read as the URL of a single one, with the login, the database and the TLS that all of them share. */
 #include "redis_seeds.h"
 
 #include "ckfs/buf.h"
@@ -12,6 +12,7 @@
 /* What a URL is made of, as it stands there. */
 struct parts {
 	const char *scheme;
+	enum target_kind kind;
 	const char *login; /* with its '@'; may be empty */
 	int login_length;
 	const char *servers;
@@ -49,9 +50,9 @@ static int split_service(struct parts *parts, struct error *error)
 	parts->service_length = (int)strspn(parts->service, allowed);
 	int left = parts->path_length - has_slash - parts->service_length;
 	if (parts->service_length == 0)
-		return error_set(error, -EINVAL, "redis-sentinel://: no service; it is redis-sentinel://HOST[,HOST...]/SERVICE[/DB]");
+		return error_set(error, -EINVAL, "%s: no service; it is %sHOST[,HOST...]/SERVICE[/DB]", parts->scheme, parts->scheme);
 	if (left > 0 && parts->service[parts->service_length] != '/')
-		return error_set(error, -EINVAL, "redis-sentinel://: a service has letters, digits and .-_ only");
+		return error_set(error, -EINVAL, "%s: a service has letters, digits and .-_ only", parts->scheme);
 	parts->path = parts->service + parts->service_length;
 	parts->path_length = left;
 	return 0;
@@ -74,7 +75,7 @@ static int read_server(const struct parts *parts, const char *server, int n, boo
 	buf_put(&url, parts->path, (size_t)parts->path_length);
 	buf_put(&url, parts->query, (size_t)parts->query_length);
 	buf_put(&url, "", 1);
-	int r = url.failed ? error_set(error, -ENOMEM, "no memory") : redis_target_read(url.p, false, ret, ret_shown, error);
+	int r = url.failed ? error_set(error, -ENOMEM, "no memory") : redis_target_read(url.p, parts->kind, ret, ret_shown, error);
 	if (url.p)
 		sodium_memzero(url.p, url.capacity);
 	buf_done(&url);
@@ -160,15 +161,22 @@ static int read_parts(struct parts *parts, bool is_sentinel, struct redis_target
 	if (r < 0)
 		return r;
 	if (!is_sentinel && login->db != 0)
-		return error_set(error, -EINVAL, "redis-cluster://: a cluster has database 0 only");
+		return error_set(error, -EINVAL, "%s: a cluster has database 0 only", parts->scheme);
 	*ret_shown = shown_new(parts, seeds, login, found_db);
 	return *ret_shown ? 0 : error_set(error, -ENOMEM, "no memory");
 }
 
-int redis_seeds_read(const char *rest, bool is_sentinel, struct redis_target *ret_login, struct redis_seeds *ret, char **ret_shown,
-	struct error *error)
+static const char *scheme_of(bool is_sentinel, enum target_kind kind)
 {
-	struct parts parts = {.scheme = is_sentinel ? "redis-sentinel://" : "redis-cluster://"};
+	if (kind == TARGET_TLS)
+		return is_sentinel ? "rediss-sentinel://" : "rediss-cluster://";
+	return is_sentinel ? "redis-sentinel://" : "redis-cluster://";
+}
+
+int redis_seeds_read(const char *rest, bool is_sentinel, enum target_kind kind, struct redis_target *ret_login, struct redis_seeds *ret,
+	char **ret_shown, struct error *error)
+{
+	struct parts parts = {.scheme = scheme_of(is_sentinel, kind), .kind = kind};
 	struct redis_target login = {0};
 	struct redis_seeds seeds = {0};
 	if (strlen(rest) > INT32_MAX / 2)

@@ -122,7 +122,7 @@ static int complain(const struct sentinels *s, size_t i, int r, struct error *er
 	if (r == -ENOENT)
 		return error_set(error, r, "%.200s port %d: the sentinel knows no service \"%.100s\"", at->host, at->port, s->seeds->service);
 	if (r == -ENOSYS)
-		return error_set(error, -EIO, "%.200s port %d: no sentinel (redis://HOST is a server)", at->host, at->port);
+		return error_set(error, -EIO, "%.200s port %d: no sentinel (redis://HOST or rediss://HOST is a server)", at->host, at->port);
 	if (r == -EACCES)
 		return error_set(error, r, "%.200s port %d: no right to ask for SENTINEL MASTER", at->host, at->port);
 	return error_set(error, r == -ECONNRESET || r == -EPROTO ? -EIO : r, "%.200s port %d: %s", at->host, at->port,

@@ -132,7 +132,7 @@ static int read_tls_member(struct part name, struct part value, struct redis_tar
 	char **to = target->tls ? tls_settings_text(target->tls, name.p, name.n) : NULL;
 	if (!to)
 		return error_set(error, -EINVAL, "the URL of the server: %.*s= is %s", name.n > 40 ? 40 : (int)name.n, name.p,
-			target->tls ? "not known here" : "for rediss:// only");
+			target->tls ? "not known here" : "for TLS only (rediss://, rediss-cluster://, rediss-sentinel://)");
 	return *to ? 0 : decode(value, true, to, error);
 }
 

@@ -18,6 +18,9 @@
 /* A record is at most 16 KiB: several are taken from the socket at once. */
 #define READ_AHEAD ((size_t)64 << 10)
 
+/* What to do about a server without TLS. */
+#define WITHOUT_TLS "redis://, redis-cluster:// and redis-sentinel:// are without"
+
 struct tls {
 	pthread_mutex_t lock;  /* OpenSSL takes one thread at a time */
 	SSL *ssl;
@@ -215,7 +218,7 @@ int tls_explain(const struct tls *tls, const struct redis_target *target, struct
 	if (tls->failure == 0)
 		return 0;
 	if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST || reason == SSL_R_PACKET_LENGTH_TOO_LONG)
-		return error_set(error, -EIO, "%.200s port %d: what answers there has no TLS; redis:// is without", target->host, target->port);
+		return error_set(error, -EIO, "%.200s port %d: what answers there has no TLS; " WITHOUT_TLS, target->host, target->port);
 	if (reason == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED || (reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE && !target->tls->cert_file))
 		return error_set(error, -EACCES, "%.200s port %d: the server asks for a certificate of ours; -o tls_cert= and tls_key= name one",
 			target->host, target->port);
@@ -235,9 +238,9 @@ static int explain(const struct tls *tls, const struct redis_target *target, int
 	if (explained < 0)
 		return explained;
 	if (r == -ETIMEDOUT)
-		return error_set(error, r, "%.200s port %d: timed out; does this server have TLS? redis:// is without", target->host, target->port);
+		return error_set(error, r, "%.200s port %d: timed out; does this server have TLS? " WITHOUT_TLS, target->host, target->port);
 	if (r == -ECONNRESET)
-		return error_set(error, -EIO, "%.200s port %d: the server has closed the connection; does it have TLS? redis:// is without",
+		return error_set(error, -EIO, "%.200s port %d: the server has closed the connection; does it have TLS? " WITHOUT_TLS,
 			target->host, target->port);
 	return error_set(error, r, "%.200s port %d: %s", target->host, target->port, strerror(-r));
 }

@@ -1,5 +1,5 @@
 /*
- * What a rediss:// URL and the options tls_… say of certificates. Members of the URL's query, read as redis-py reads them:
+ * What a URL with TLS, as rediss://, and the options tls_… say of certificates. Members of the URL's query, read as redis-py reads them:
  *
  *   ssl_ca_certs=FILE, ssl_ca_path=DIR     CAs to trust besides those of the system
  *   ssl_certfile=FILE, ssl_keyfile=FILE    our certificate and its key; without the latter the former holds both
@@ -20,7 +20,7 @@
 struct tls_settings {
 	/* Texts as they were given, or NULL. Paths are absolute once they are settled. */
 	char *ca_file, *ca_dir, *cert_file, *key_file, *cert_reqs, *check_hostname;
-	char *server_name; /* NULL: the host */
+	char *server_name; /* of all servers; NULL: the host of each */
 	/* Of settled ones. */
 	bool only_ca_file;  /* the system's CAs are not trusted */
 	bool unverified;    /* any certificate is good, for any name */

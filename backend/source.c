@@ -42,7 +42,7 @@ static int refuse_scheme(const char *scheme, size_t n, const char *from, struct 
 {
 	for (size_t i = 0; i < sizeof unavailable / sizeof *unavailable; i++)
 		if (strlen(unavailable[i].scheme) == n && strncasecmp(unavailable[i].scheme, scheme, n) == 0)
-			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR) and Redis (redis://HOST, unix:///SOCKET, redis-cluster://, redis-sentinel://)",
+			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR) and Redis (redis://HOST, unix:///SOCKET, redis-cluster://, redis-sentinel://; by TLS rediss://, rediss-cluster://, rediss-sentinel://)",
 				from, *from ? " names " : "", unavailable[i].scheme, unavailable[i].what);
 	return error_set(error, -EINVAL, "%.*s://: no such kind of source (DIR, file:///DIR, redis://HOST and unix:///SOCKET are)", n > 40 ? 40 : (int)n, scheme);
 }

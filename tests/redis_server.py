@@ -58,6 +58,11 @@ class Server:
             self.process = None
 
     @property
+    def peer_port(self) -> int:
+        """The port at which clusters and sentinels know it."""
+        return self.port
+
+    @property
     def url(self) -> str:
         return f"unix://{self.socket}"
 

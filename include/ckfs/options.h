@@ -28,7 +28,7 @@ struct options {
 	char *master_key_file; /* absolute; NULL: none */
 	char *password_file;   /* absolute; NULL: none */
 	char *tls_ca, *tls_cert, *tls_key; /* files, as given; NULL: none */
-	char *tls_server_name; /* NULL: the host of SOURCE */
+	char *tls_server_name; /* of all servers; NULL: the host of each */
 	char *prefix, *tenant; /* only keys under it; NULL: all */
 	enum read_from read_from;
 	double timeout;        /* seconds: the longest wait for a server without progress */

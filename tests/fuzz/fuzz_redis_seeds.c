@@ -1,7 +1,7 @@
 /*
- * The URL of several servers without its password names the same servers, and logs nobody in.
+ * The URL of several servers without its password names the same servers, by TLS or not, and logs nobody in.
  *
- * Input: one byte that chooses cluster or sentinel, then what follows the "://".
+ * Input: one byte that chooses cluster or sentinel, and TLS or not, then what follows the "://".
  */
 #include "../../backend/redis_seeds.h"
 #include "fuzz.h"
@@ -32,19 +32,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *shown = NULL, *shown_again = NULL;
 	if (size == 0)
 		return 0;
-	bool is_sentinel = data[0] & 1;
+	static const char *const schemes[2][2] = {{"redis-cluster://", "redis-sentinel://"}, {"rediss-cluster://", "rediss-sentinel://"}};
+	const bool is_sentinel = data[0] & 1, has_tls = data[0] & 2;
+	const enum target_kind kind = has_tls ? TARGET_TLS : TARGET_TCP;
 	char *rest = strndup((const char *)data + 1, size - 1);
 	CHECK(rest);
-	int r = redis_seeds_read(rest, is_sentinel, &login, &seeds, &shown, &error);
-	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !seeds.servers && !login.password));
+	int r = redis_seeds_read(rest, is_sentinel, kind, &login, &seeds, &shown, &error);
+	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !seeds.servers && !login.password && !login.tls));
 	if (r == 0) {
-		const char *scheme = is_sentinel ? "redis-sentinel://" : "redis-cluster://";
+		const char *scheme = schemes[has_tls][is_sentinel];
 		CHECK(seeds.count >= 1 && seeds.count <= SEEDS_MAX && !login.host && !login.path);
 		CHECK((seeds.service != NULL) == is_sentinel && (is_sentinel || login.db == 0));
+		CHECK((login.tls != NULL) == has_tls);
 		CHECK(strncmp(shown, scheme, strlen(scheme)) == 0);
-		CHECK(redis_seeds_read(shown + strlen(scheme), is_sentinel, &login_again, &again, &shown_again, &error) == 0);
+		CHECK(redis_seeds_read(shown + strlen(scheme), is_sentinel, kind, &login_again, &again, &shown_again, &error) == 0);
 		check_same(&seeds, &again);
 		CHECK(!login_again.password && strcmp(shown, shown_again) == 0 && login.db == login_again.db);
+		CHECK(!login_again.tls || (!login_again.tls->ca_file && !login_again.tls->key_file && !login_again.tls->cert_reqs));
 		CHECK(strstr(rest, "username=") || same_text(login.user, login_again.user));
 	}
 	redis_target_done(&login);

@@ -574,6 +574,18 @@ def redis_servers() -> None:
     for name, url in several.items():
         write("fuzz_redis_seeds", f"cluster-{name}", b"\0" + url)
         write("fuzz_redis_seeds", f"sentinel-{name}", b"\1" + url)
+    several_by_tls = {
+        "three": b"us%3Aer:p%40ss@a:7000,[::1]:7001,c.example.org/s?ssl_ca_certs=%2Fca.pem&ssl_cert_reqs=none",
+        "certificate": b":pw@a,b/s/3?db=1&ssl_certfile=me.pem&ssl_keyfile=a+b.key&ssl_check_hostname=no",
+        "no-port": b"a:,b,:/s",
+        "unknown": b"a,b/s?ssl_password=secret",
+        "nul": b"a,b/s?ssl_keyfile=a%00b",
+        "bad-second": b"a,b:70000/s?ssl_ca_certs=a",
+    }
+    for name, url in several_by_tls.items():
+        write("fuzz_redis_seeds", f"tls-cluster-{name}", b"\2" + url)
+        write("fuzz_redis_seeds", f"tls-sentinel-{name}", b"\3" + url)
+    write("fuzz_redis_seeds", "cluster-member-of-tls", b"\0" + b"a,b?ssl_ca_certs=a")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from redis.retry import Retry
 
 import redis_server
 from redis_server import Server, free_port
+from tls_server import TlsPeers
 
 SLOTS = 16384
 
@@ -40,16 +41,22 @@ def wait_for(condition, what: str, seconds: float = 60):
 class Servers:
     """Servers that are ended, with all they left, at the end of a `with`."""
 
-    def __init__(self):
+    def __init__(self, tls: TlsPeers | None = None):
+        self.tls = tls
         self.directories: list[pathlib.Path] = []
         self.servers: list[Server] = []
 
     def add(self, *options: str) -> Server:
         directory = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-redis-"))
         self.directories.append(directory)
-        server = Server(directory, *options)
+        server = self.tls.server(directory, *options) if self.tls else Server(directory, *options)
         self.servers.append(server)
         return server
+
+    def url_with(self, kind: str, ports: list[int], login: str = "", path: str = "") -> str:
+        """The SOURCE for ckfs, with the files that TLS needs."""
+        scheme, query = (f"rediss-{kind}", self.tls.query) if self.tls else (f"redis-{kind}", "")
+        return f"{scheme}://{login}" + ",".join(f"127.0.0.1:{port}" for port in ports) + path + query
 
     def __enter__(self):
         return self
@@ -83,8 +90,16 @@ def go_on(server: Server) -> None:
 class Cluster(Servers):
     """`masters` masters, each with `replicas` replicas. `spare`: masters more, which have no slots."""
 
-    def __init__(self, masters: int = 3, replicas: int = 0, spare: int = 0, options: tuple[str, ...] = (), password: str | None = None):
-        super().__init__()
+    def __init__(
+        self,
+        masters: int = 3,
+        replicas: int = 0,
+        spare: int = 0,
+        options: tuple[str, ...] = (),
+        password: str | None = None,
+        tls: TlsPeers | None = None,
+    ):
+        super().__init__(tls)
         self.password = password
         try:
             self._make(masters, replicas, spare, options)
@@ -105,7 +120,7 @@ class Cluster(Servers):
             self.cluster(server, "ADDSLOTSRANGE", bounds[i], bounds[i + 1] - 1)
         first = self.servers[0]
         for server in self.servers[1:]:
-            self.cluster(server, "MEET", "127.0.0.1", first.port, self.bus_port(first))
+            self.cluster(server, "MEET", "127.0.0.1", first.peer_port, self.bus_port(first))
         wait_for(lambda: all(self.info(s)["cluster_known_nodes"] == str(len(self.servers)) for s in self.servers), "all have met")
         for i, server in enumerate(self.replicas):
             master = self.masters[i % masters]
@@ -138,14 +153,14 @@ class Cluster(Servers):
     def url(self) -> str:
         return self.url_of(self.masters[0])
 
-    @staticmethod
-    def url_of(*servers: Server, login: str = "") -> str:
-        return f"redis-cluster://{login}" + ",".join(f"127.0.0.1:{s.port}" for s in servers)
+    def url_of(self, *servers: Server, login: str = "") -> str:
+        return self.url_with("cluster", [s.peer_port for s in servers], login)
 
     def db(self) -> redis.RedisCluster:
         alive = [s for s in self.servers if s.process]
-        nodes = [redis.cluster.ClusterNode("127.0.0.1", s.port) for s in alive]
-        return redis.RedisCluster(startup_nodes=nodes, password=self.password, retry=Retry(ConstantBackoff(0.1), 100))
+        nodes = [redis.cluster.ClusterNode("127.0.0.1", s.peer_port) for s in alive]
+        tls = {"ssl": True, **self.tls.client} if self.tls else {}
+        return redis.RedisCluster(startup_nodes=nodes, password=self.password, retry=Retry(ConstantBackoff(0.1), 100), **tls)
 
     def owner(self, key: bytes | str) -> Server:
         """The master whose key it is, by what the first server that lives says."""
@@ -155,8 +170,12 @@ class Cluster(Servers):
         alive = next(s for s in self.servers if s.process)
         for first, last, master, *_ in self.cluster(alive, "SLOTS"):
             if first <= slot <= last:
-                return next(s for s in self.servers if s.port == master[1])
+                return self.server_at(master[1])
         raise AssertionError(f"nobody has slot {slot}")
+
+    def server_at(self, port: int) -> Server:
+        """By the port that a server names: with TLS or without, as it was asked."""
+        return next(s for s in self.servers if port in (s.port, s.peer_port))
 
     def begin_move(self, slot: int, source: Server, target: Server) -> None:
         self.cluster(target, "SETSLOT", slot, "IMPORTING", self.id(source))
@@ -170,7 +189,7 @@ class Cluster(Servers):
             if not keys:
                 break
             auth = ["AUTH", self.password] if self.password else []
-            self.client(source).execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 20000, "REPLACE", *auth, "KEYS", *keys)
+            self.client(source).execute_command("MIGRATE", "127.0.0.1", target.peer_port, "", 0, 20000, "REPLACE", *auth, "KEYS", *keys)
             moved += len(keys)
         return moved
 
@@ -185,18 +204,29 @@ class Cluster(Servers):
 
 
 class Service(Servers):
-    """A master, its replicas, and sentinels that watch them."""
+    """A master, its replicas, and sentinels that watch them: the master by this host, and by the port that this attribute names."""
 
     name = "main-1.x"
 
-    def __init__(self, replicas: int = 1, sentinels: int = 3, options: tuple[str, ...] = (), sentinel_options: tuple[str, ...] = ()):
-        super().__init__()
+    def __init__(
+        self,
+        replicas: int = 1,
+        sentinels: int = 3,
+        options: tuple[str, ...] = (),
+        sentinel_options: tuple[str, ...] = (),
+        tls: TlsPeers | None = None,
+        host: str = "127.0.0.1",
+        watched: str = "peer_port",
+    ):
+        super().__init__(tls)
+        self.host, self.watched = host, watched
         self.sentinels: list[subprocess.Popen] = []
-        self.sentinel_ports: list[int] = []
+        self.sentinel_ports: list[int] = []  # of ckfs
+        self.plain_ports: list[int] = []  # of the tests; the same ones, where there is no TLS
         self.options = options
         try:
             self.master = self.add(*options)
-            self.replicas = [self.add("--replicaof", "127.0.0.1", str(self.master.port), *options) for _ in range(replicas)]
+            self.replicas = [self.add("--replicaof", "127.0.0.1", str(self.master.peer_port), *options) for _ in range(replicas)]
             for _ in range(sentinels):
                 self._add_sentinel(1 if sentinels < 2 else 2, sentinel_options)
             self._wait(sentinels)
@@ -211,9 +241,10 @@ class Service(Servers):
     def _add_sentinel(self, quorum: int, options: tuple[str, ...]) -> None:
         directory = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-redis-"))
         self.directories.append(directory)
-        port = free_port()
-        lines = [f"port {port}", "bind 127.0.0.1", f"dir {directory}", *options]
-        lines += [f"sentinel monitor {self.name} 127.0.0.1 {self.master.port} {quorum}"]
+        plain = free_port()
+        port = free_port() if self.tls else plain
+        lines = [f"port {plain}", "bind 127.0.0.1", f"dir {directory}", *(self.tls.sentinel_lines(port) if self.tls else []), *options]
+        lines += [f"sentinel monitor {self.name} {self.host} {getattr(self.master, self.watched)} {quorum}"]
         lines += [f"sentinel down-after-milliseconds {self.name} {NODE_TIMEOUT}", f"sentinel failover-timeout {self.name} 5000"]
         lines += [f"sentinel auth-pass {self.name} {self.password}"] if self.password else []
         (directory / "sentinel.conf").write_text("\n".join(lines) + "\n")
@@ -221,9 +252,10 @@ class Service(Servers):
             args = [redis_server.PROGRAM, directory / "sentinel.conf", "--sentinel"]
             self.sentinels.append(subprocess.Popen(args, stdout=log, stderr=log))
         self.sentinel_ports.append(port)
+        self.plain_ports.append(plain)
 
     def sentinel(self, i: int = 0) -> redis.Redis:
-        return redis.Redis(port=self.sentinel_ports[i], password=getattr(self, "sentinel_password", None))
+        return redis.Redis(port=self.plain_ports[i], password=getattr(self, "sentinel_password", None))
 
     def _wait(self, sentinels: int) -> None:
         def is_ready(i: int) -> bool:
@@ -240,14 +272,14 @@ class Service(Servers):
     def current(self) -> Server:
         """The master, as the first sentinel says."""
         port = self.sentinel().sentinel_master(self.name)["port"]
-        return next(s for s in self.servers if s.port == port)
+        return next(s for s in self.servers if s.peer_port == port)
 
     @property
     def url(self) -> str:
         return self.url_of(self.sentinel_ports)
 
     def url_of(self, ports: list[int], login: str = "", db: str = "") -> str:
-        return f"redis-sentinel://{login}" + ",".join(f"127.0.0.1:{port}" for port in ports) + f"/{self.name}{db}"
+        return self.url_with("sentinel", ports, login, f"/{self.name}{db}")
 
     def __exit__(self, *_):
         for process in self.sentinels:

@@ -28,6 +28,8 @@ WRONG = {
     "unknown scheme": (["ftp://host/dir", "{point}"], ["ftp"]),
     "Redis that is not there": (["redis://localhost:1", "{point}"], ["localhost", "refused"]),
     "Redis with TLS, or without it in this build": (["rediss://localhost:1", "{point}"], []),
+    "Redis Cluster with TLS, or without it in this build": (["rediss-cluster://localhost:1", "{point}"], []),
+    "sentinels with TLS, or without it in this build": (["rediss-sentinel://localhost:1/main", "{point}"], []),
     "Redis by a socket that is not there": (["unix://{tmp}/no.sock?db=0", "{point}"], ["{tmp}/no.sock", "No such"]),
     "Redis by no socket": (["unix://", "{point}"], ["path"]),
     "Redis with a port that is none": (["redis://localhost:99999", "{point}"], ["port"]),

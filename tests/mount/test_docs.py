@@ -33,6 +33,20 @@ def test_the_manual_and_help_name_the_same_options(ckfs):
     assert options_of_manual() == options_of_help(ckfs)
 
 
+def schemes(text: str) -> set[str]:
+    return set(re.findall(r"\b((?:file|unix|rediss?)(?:-[a-z]+)?)://", text))
+
+
+def test_the_manual_the_readme_and_help_name_the_same_sources(ckfs):
+    help_text = subprocess.run([ckfs, "--help"], capture_output=True, text=True, check=True).stdout
+    manual, readme = (ROOT / "doc" / "ckfs.1").read_text(), (ROOT / "README.md").read_text()
+    code = (ROOT / "backend" / "redis.c").read_text()
+    known = {"file", *re.findall(r'"([a-z-]+)"', code[code.index(".schemes = ") : code.index("NULL}")])}
+    assert schemes(help_text) == known
+    assert schemes(manual[manual.index(".SS SOURCE") : manual.index(".SH OPTIONS")]) == known
+    assert schemes(readme[readme.index("## Sources") : readme.index("## How it works")]) == known
+
+
 def test_the_manual_formats_without_warnings():
     run = subprocess.run(
         ["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", str(ROOT / "doc" / "ckfs.1")],

@@ -103,7 +103,7 @@ def test_a_slot_that_was_moved_is_followed(fresh, mount):
 
 @pytest.mark.parametrize("to", ["a master", "one that the topology does not show"])
 def test_keys_under_way_open_and_are_listed(cluster, mount, to):
-    with Cluster(spare=1) if to != "a master" else _kept(cluster) as c:
+    with Cluster(spare=1, tls=cluster.tls) if to != "a master" else _kept(cluster) as c:
         source = c.owner("{t}")
         target = c.spare[0] if c.spare else others(c, source)[0]
         slot = key_slot(b"{t}")

@@ -28,7 +28,7 @@ def replicated():
 def keys_of(c, server, count: int = 20) -> list[str]:
     """Keys that a server has, or would have."""
     found, i = [], 0
-    ranges = [(first, last) for first, last, master, *_ in c.cluster(server, "SLOTS") if master[1] == server.port]
+    ranges = [(first, last) for first, last, master, *_ in c.cluster(server, "SLOTS") if c.server_at(master[1]) is server]
     while len(found) < count:
         i += 1
         if any(first <= key_slot(b"key%d" % i) <= last for first, last in ranges):
@@ -39,17 +39,17 @@ def keys_of(c, server, count: int = 20) -> list[str]:
 def replaced(c, old, slot: int):
     """Waits until a slot has another master, for every server that lives."""
 
-    def owners() -> set[int]:
+    def owners() -> set:
         return {
-            master[1]
+            c.server_at(master[1])
             for s in c.servers
             if s.process and s is not old
             for first, last, master, *_ in c.cluster(s, "SLOTS")
             if first <= slot <= last
         }
 
-    (port,) = wait_for(lambda: len(p := owners()) == 1 and p != {old.port} and p, "a failover")
-    return next(s for s in c.servers if s.port == port)
+    (new,) = wait_for(lambda: len(found := owners()) == 1 and found != {old} and found, "a failover")
+    return new
 
 
 def take_over(c, replica) -> None:

@@ -32,8 +32,8 @@ def service():
 def promoted(service, old):
     """Waits until another server is the master, for every sentinel."""
     ports = lambda: {service.sentinel(i).sentinel_master(service.name)["port"] for i in range(len(service.sentinels))}  # noqa: E731
-    (port,) = wait_for(lambda: len(p := ports()) == 1 and p != {old.port} and p, "a failover")
-    server = next(s for s in service.servers if s.port == port)
+    (port,) = wait_for(lambda: len(p := ports()) == 1 and p != {old.peer_port} and p, "a failover")
+    server = next(s for s in service.servers if s.peer_port == port)
     wait_for(lambda: server.client().role()[0] == b"master", "it is a master")
     return server
 

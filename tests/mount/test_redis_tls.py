@@ -28,7 +28,12 @@ def test_the_version_tells_whether_there_is_tls(ckfs):
 def test_a_build_without_tls_says_so_in_one_line(command, flags):
     if has_tls(command.ckfs):
         pytest.skip("this ckfs has TLS")
-    assert complaint(command(*flags, "rediss://localhost", command.point), "this build has no TLS", "hiredis_ssl") == REFUSED
+    lines = set()
+    for source in ("rediss://localhost", "rediss-cluster://localhost,h:1", "rediss-sentinel://localhost,h:1/main/2"):
+        result = command(*flags, source, command.point)
+        assert complaint(result, "this build has no TLS", "hiredis_ssl") == REFUSED
+        lines.add(result.stderr)
+    assert len(lines) == 1
     assert complaint(command(*flags, command.point, env={"CACHEKIT_REDIS_URL": "rediss://localhost"}), "this build has no TLS") == REFUSED
     assert (mounted(command.point), command.daemons()) == (None, [])
 
@@ -37,6 +42,13 @@ REFUSED_BY_ANY = {
     "a member of TLS without it": (["redis://localhost:1?ssl_ca_certs=/ca.pem"], ["ssl_ca_certs", "rediss://"]),
     "an option of TLS without it": (["-o", "tls_ca=/ca.pem", "redis://localhost:1"], ["tls_ca", "rediss://"]),
     "an option of TLS at a socket": (["-o", "tls_server_name=a", "unix:///no.sock"], ["tls_server_name", "rediss://"]),
+    "a member of TLS, of a cluster": (["redis-cluster://localhost:1?ssl_ca_certs=/ca.pem"], ["ssl_ca_certs", "rediss-cluster://"]),
+    "a member of TLS, of sentinels": (["redis-sentinel://h:1/main?ssl_ca_certs=/ca.pem"], ["ssl_ca_certs", "rediss-sentinel://"]),
+    "an option of TLS, of a cluster": (["-o", "tls_ca=/ca.pem", "redis-cluster://localhost:1"], ["tls_ca", "; rediss-cluster://"]),
+    "an option of TLS, of sentinels": (["-o", "tls_ca=/ca.pem", "redis-sentinel://h:1/main"], ["tls_ca", "; rediss-sentinel://"]),
+    "a database of a cluster": (["rediss-cluster://localhost:1/2"], ["rediss-cluster://", "database 0"]),
+    "sentinels without a service": (["rediss-sentinel://localhost:1"], ["rediss-sentinel://HOST", "/SERVICE"]),
+    "a service that has blanks": (["rediss-sentinel://localhost:1/a%20b"], ["rediss-sentinel://", "service"]),
     "a member that is not known": (["rediss://localhost:1?ssl_password=geheim"], ["ssl_password", "not known"]),
     "an option without its value": (["-o", "tls_cert=", "rediss://localhost:1"], ["tls_cert", "FILE"]),
     "a port that is none": (["rediss://localhost:99999"], ["port"]),

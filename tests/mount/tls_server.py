@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import urllib.parse
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +29,11 @@ def tls(ckfs) -> None:
         pytest.skip(NO_TLS)
 
 
+def settings(certificate, ca: pathlib.Path) -> dict[str, str]:
+    """What a redis-server or a sentinel needs for TLS, by the names of its configuration."""
+    return {"tls-cert-file": str(certificate.cert), "tls-key-file": str(certificate.key), "tls-ca-cert-file": str(ca)}
+
+
 class TlsServer(Server):
     """A redis-server that has a port with TLS as well. `certificate` may be changed before a start."""
 
@@ -36,9 +42,13 @@ class TlsServer(Server):
         super().__init__(directory)
 
     def start(self, wait: bool = True) -> None:
-        self.options = ("--tls-port", str(self.tls_port), "--tls-cert-file", str(self.certificate.cert), "--tls-key-file")
-        self.options += (str(self.certificate.key), "--tls-ca-cert-file", str(self.ca), *self.more)
+        made = {"tls-port": str(self.tls_port), **settings(self.certificate, self.ca)}
+        self.options = (*(word for name, value in made.items() for word in (f"--{name}", value)), *self.more)
         super().start(wait)
+
+    @property
+    def peer_port(self) -> int:
+        return self.tls_port
 
     @property
     def rediss(self) -> str:
@@ -56,6 +66,32 @@ def running_tls(certificate, ca, *options: str):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+class TlsPeers:
+    """Servers of a cluster, or of a service behind sentinels, that speak TLS among themselves. `auth`: of clients they want a certificate."""
+
+    def __init__(self, pki, certificate, auth: str = "no"):
+        self.pki, self.certificate, self.auth = pki, certificate, auth
+
+    def server(self, directory: pathlib.Path, *options: str) -> TlsServer:
+        among = ("--tls-cluster", "yes", "--tls-replication", "yes", "--tls-auth-clients", self.auth)
+        return TlsServer(directory, self.certificate, self.pki.ca.pem, *among, *options)
+
+    def sentinel_lines(self, port: int) -> list[str]:
+        made = {"tls-port": str(port), "tls-replication": "yes", "tls-auth-clients": self.auth, **settings(self.certificate, self.pki.ca.pem)}
+        return [f"{name} {value}" for name, value in made.items()]
+
+    @property
+    def client(self) -> dict[str, str]:
+        """What redis-py has to be told, and a URL of ckfs."""
+        client = self.pki.client
+        shown = {} if self.auth == "no" else {"ssl_certfile": str(client.cert), "ssl_keyfile": str(client.key)}
+        return {"ssl_ca_certs": str(self.pki.ca.pem), **shown}
+
+    @property
+    def query(self) -> str:
+        return "?" + urllib.parse.urlencode(self.client)
+
+
 @pytest.fixture(scope="module")
 def pki(ckfs):
     """`ca` signs what is good; nobody trusts `foreign`."""
@@ -69,6 +105,7 @@ def pki(ckfs):
         foreign=foreign,
         good=ca.issue("good"),
         named=ca.issue("named", "DNS:cache.example.org"),
+        local=ca.issue("local", "DNS:localhost"),
         numbered=ca.issue("numbered", "IP:127.0.0.1"),
         starred=ca.issue("starred", "DNS:*.example.org"),
         expired=ca.issue("expired", days=-1),
