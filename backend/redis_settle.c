@@ -5,6 +5,7 @@
  */
 #include "redis_nodes.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,20 +26,41 @@ static int ask_text(struct redis_connection *c, void *arg)
 	return r < 0 ? r : connection_text(c, TEXT_MAX, text, &n);
 }
 
+static bool is_name(const char *host)
+{
+	struct in6_addr ignored;
+	return inet_pton(AF_INET, host, &ignored) != 1 && inet_pton(AF_INET6, host, &ignored) != 1;
+}
+
+/*
+ * Where a node is, by what follows its id. Where servers are reached by their names, which their certificates are for, this one is too.
+ */
+static bool read_place(const char *at, const struct redis_address *asked, struct redis_address *ret)
+{
+	char place[REDIRECT_MAX] = "";
+	size_t n = strcspn(at, "@ ,\n");
+	if (n >= sizeof place)
+		return false;
+	memcpy(place, at, n);
+	if (!address_read(place, asked, ret))
+		return false;
+	const char *name = at + strcspn(at, " ,\n");
+	size_t length = *name == ',' ? strcspn(++name, " ,\n") : 0;
+	if (length > 0 && length < sizeof ret->host && is_name(asked->host)) {
+		memcpy(ret->host, name, length);
+		ret->host[length] = '\0';
+	}
+	return true;
+}
+
 /* Where a node is, by what the text says of it. */
 static bool find_address(const char *text, const char *id, const struct redis_address *asked, struct redis_address *ret)
 {
-	char place[REDIRECT_MAX] = "";
 	for (const char *line = text; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
 		if (strncmp(line, id, ID_LENGTH) != 0 || line[ID_LENGTH] != ' ')
 			continue;
-		const char *at = line + ID_LENGTH + 1;
-		size_t n = strcspn(at, "@ ,\n");
-		if (n >= sizeof place)
-			return false;
-		memcpy(place, at, n);
-		return address_read(place, asked, ret);
+		return read_place(line + ID_LENGTH + 1, asked, ret);
 	}
 	return false;
 }

@@ -94,6 +94,26 @@ def test_servers_that_have_no_port_without_tls(pki, mount):
 
 # Names in certificates
 
+BY_NAME = ("--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname")
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_certificates_are_for_the_names_that_the_cluster_announces(pki, mount, spare):
+    """Also where one server tells by CLUSTER NODES, which has addresses first, of another one that keys are under way to."""
+    with Cluster(spare=spare, options=BY_NAME, tls=TlsPeers(pki, pki.local)) as c:
+        values = fill_by_name(c)
+        m = mount(seed(c, "localhost"), f"tls_ca={pki.ca.pem}")
+        assert all_is_read(m, values)
+        source = c.owner("k0")
+        target = c.spare[0] if spare else others(c, source)[0]
+        slot = key_slot(b"k0")
+        c.begin_move(slot, source, target)
+        c.move_keys(slot, source, target)
+        assert all_is_read(m, values)
+        c.end_move(slot, source, target)
+        assert all_is_read(m, values)
+
+
 def test_certificates_for_other_names_than_the_cluster_announces(pki, ckfs, tmp, mount):
     """The server that SOURCE names is good; those that it names, 127.0.0.1, are not."""
     with Cluster(tls=TlsPeers(pki, pki.local)) as c:
