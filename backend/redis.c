@@ -94,7 +94,7 @@ static int redis_new(const struct options *options, struct redis_seeds *seeds, s
 	return 0;
 }
 
-/* What there is at the end of a URL. */
+/* What the URL of a source begins with, and what that means. */
 static const struct scheme {
 	const char *name;
 	enum target_kind kind;

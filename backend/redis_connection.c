@@ -305,7 +305,7 @@ static int explain(struct redis_connection *c, const struct redis_target *target
 	int explained = transport_explain(&c->transport, target, error);
 	if (explained < 0)
 		return explained;
-	/* So does a server that waits for a handshake. */
+	/* A server that waits for a handshake ends like that, too. */
 	const bool may_want_tls = (r == -ECONNRESET || r == -EIO) && !target->tls && !target->path;
 	return error_set(error, r, "%.200s: %s%s", where(target),
 		r == -ETIMEDOUT ? "timed out; is this a Redis server?" : r == -ECONNRESET ? "the server has closed the connection"

@@ -75,6 +75,14 @@ def slots(*ranges) -> bytes:
     return b"*%d\r\n" % len(ranges) + b"".join(b"*3\r\n:%d\r\n:%d\r\n" % r[:2] + server(*r[2:]) for r in ranges)
 
 
+def test_of_the_servers_that_are_announced_one_has_to_be_reached(scripted, mount, ckfs, tmp):
+    s = scripted({**VALUE})
+    s.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", 1))
+    assert "127.0.0.1 port 1: Connection refused" in complaint(ckfs, tmp, f"redis-cluster://127.0.0.1:{s.port}")
+    s.answers["CLUSTER"] = slots((0, 99, b"127.0.0.1", 1), (100, SLOTS - 1, b"127.0.0.1", s.port))
+    assert read(mount(f"redis-cluster://127.0.0.1:{s.port}") / "k") == b"ok"
+
+
 @pytest.mark.parametrize("host", [b"127.0.0.1", b"localhost", b"", None])
 def test_hosts_are_named_as_servers_name_them(scripted, mount, host):
     second = scripted({**VALUE})

@@ -144,7 +144,10 @@ def refusal(ckfs, tmp, *args, env=None) -> subprocess.CompletedProcess:
     (tmp / "mnt").mkdir(exist_ok=True)
     args = [ckfs, "-o", "timeout=2", *map(str, args), tmp / "mnt"]
     run = subprocess.run(args, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL, env={**ENVIRONMENT, **(env or {})})
-    assert not os.path.ismount(tmp / "mnt")
+    came_about = os.path.ismount(tmp / "mnt")
+    if came_about:
+        subprocess.run(["umount", "-l", tmp / "mnt"], check=False)
+    assert not came_about
     return run
 
 
