@@ -32,6 +32,7 @@ struct attempt {
 	int pause;
 	unsigned tries, redirects;
 	bool master; /* no replica is to be asked */
+	bool missed; /* where an ASK led to, there was no such key */
 };
 
 static bool is_single(const struct redis_nodes *n)
@@ -221,6 +222,9 @@ static int try_once(struct attempt *a, bool *ret_again)
 	} else if (r == -ENOENT && n->from_replicas && !a->master) {
 		/* It may have been too early, or under way between two masters, which replicas do not know. */
 		*ret_again = a->master = true;
+	} else if (r == -ENOENT && asked_other && !a->missed) {
+		/* When that ASK is old, the slot may have been moved on meanwhile, and be on its way to there again, the key not yet. */
+		*ret_again = a->missed = true;
 	} else if (r != -EINTR && !counts(a, node, began)) {
 		*ret_again = a->tries < 2 || wait_for(a);
 		r = -EAGAIN;

@@ -197,6 +197,17 @@ class Cluster(Servers):
         for server in (target, source, *(s for s in self.masters if s not in (source, target))):
             self.cluster(server, "SETSLOT", slot, "NODE", self.id(target))
 
+    def settle(self) -> None:
+        """
+        Waits until all masters have heard of the same epoch. One that moves a slot again before that may take an older claim to it for newer
+        than its own, and drops the keys.
+        """
+
+        def epochs() -> set[str]:
+            return {self.info(server)["cluster_current_epoch"] for server in self.masters}
+
+        wait_for(lambda: len(epochs()) == 1, "the masters agree on the epoch")
+
     def move_slot(self, slot: int, source: Server, target: Server) -> None:
         self.begin_move(slot, source, target)
         self.move_keys(slot, source, target)

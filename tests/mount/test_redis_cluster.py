@@ -174,6 +174,7 @@ class Mover(threading.Thread):
         self.stop.wait(0.05)
         c.move_keys(self.slot, source, target)
         c.end_move(self.slot, source, target)
+        c.settle()
         self.at = target
         self.moves += 1
 

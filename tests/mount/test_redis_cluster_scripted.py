@@ -155,3 +155,15 @@ def test_a_key_that_another_master_may_have_is_asked_for_there(scripted, mount):
     first.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", first.port))
     m = mount(f"redis-cluster://127.0.0.1:{first.port}")
     assert read(m / "k") == b"ok" and asked
+
+
+def test_a_key_that_is_not_yet_where_an_ask_led_to_is_asked_for_again(scripted, mount):
+    """An ASK may be old: the slot was moved on, and is just coming back."""
+    answers = [b"$-1\r\n", b"$2\r\nok\r\n"]
+    second = scripted({**VALUE, "GET": lambda _: answers.pop(0) if answers else b"$-1\r\n"})
+    first = scripted({**VALUE, "GET": b"-ASK 1 127.0.0.1:%d\r\n" % second.port})
+    first.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", first.port))
+    m = mount(f"redis-cluster://127.0.0.1:{first.port}")
+    assert read(m / "k") == b"ok"
+    start = time.monotonic()
+    assert failure(m / "missing") == "ENOENT" and time.monotonic() - start < 2
