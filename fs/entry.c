@@ -160,6 +160,7 @@ static int entry_new(struct entries *entries, struct key *key, struct stored *st
 	e->entries = entries;
 	e->key = *key;
 	e->stored = *stored;
+	e->expires = stored->expires;
 	e->interop = key_is_interop(key);
 	e->refs = 1;
 	pthread_mutex_init(&e->lock, NULL);
@@ -175,27 +176,40 @@ static int entry_new(struct entries *entries, struct key *key, struct stored *st
 	return 0;
 }
 
-/* An entry that others hold was found by its head, and now its value whole: they need not fetch it. */
-static void complete(struct entry *entry, const struct stored *stored)
+/* Answers may come in another order than they were asked for: who prints what it was told must not print an older one. */
+static void note_expiry(struct entry *entry, uint64_t ask, int64_t expires)
+{
+	pthread_mutex_lock(&entry->entries->lock);
+	if (ask > entry->expires_ask) {
+		entry->expires = expires;
+		entry->expires_ask = ask;
+	}
+	pthread_mutex_unlock(&entry->entries->lock);
+}
+
+/* An entry that others hold was found again. If that was by its head, and now its value whole, they need not fetch it. */
+static void found_again(struct entry *entry, uint64_t ask, const struct stored *stored)
 {
 	struct storage *storage = entry->stored.value.storage;
+	note_expiry(entry, ask, stored->expires);
 	if (!storage_is_whole(storage) && storage_is_whole(stored->value.storage))
 		(void)storage_complete(storage, &stored->value);
 }
 
 /* Shares a new entry, or takes the one that another thread shared first. */
-static struct entry *share(struct entries *entries, struct entry *mine)
+static struct entry *share(struct entries *entries, struct entry *mine, uint64_t ask)
 {
 	pthread_mutex_lock(&entries->lock);
 	struct entry *theirs = find_held(entries, &mine->key.hash, mine->interop, mine->key.text != NULL, &mine->stored.version);
 	if (!theirs) {
 		mine->shared = true;
+		mine->expires_ask = ask;
 		table_add(&entries->held, &mine->node, version_short(&mine->stored.version));
 	}
 	pthread_mutex_unlock(&entries->lock);
 	if (!theirs)
 		return mine;
-	complete(theirs, &mine->stored);
+	found_again(theirs, ask, &mine->stored);
 	entry_free(mine);
 	return theirs;
 }
@@ -222,6 +236,7 @@ int entries_find(struct entries *entries, const struct key *key, struct entry **
 	int r = learn_key(entries, key, &own);
 	if (r < 0)
 		return r;
+	uint64_t ask = atomic_fetch_add(&entries->asks, 1) + 1;
 	r = backend_find(entries->backend, &own, &entries->spool, &stored);
 	if (r == -EMFILE || r == -ENFILE) {
 		/* What is only kept gives way. */
@@ -237,14 +252,14 @@ int entries_find(struct entries *entries, const struct key *key, struct entry **
 	struct entry *entry = find_held(entries, &own.hash, key_is_interop(&own), own.text != NULL, &stored.version);
 	pthread_mutex_unlock(&entries->lock);
 	if (entry) {
-		complete(entry, &stored);
+		found_again(entry, ask, &stored);
 		key_done(&own);
 		stored_done(&stored);
 	} else {
 		r = entry_new(entries, &own, &stored, &entry);
 		if (r < 0)
 			return r;
-		entry = share(entries, entry);
+		entry = share(entries, entry, ask);
 	}
 	*ret = entry;
 	return 0;
@@ -283,6 +298,25 @@ void entry_unref(struct entry *entry)
 	pthread_mutex_unlock(&entries->lock);
 	if (last)
 		entry_free(entry);
+}
+
+int64_t entry_expires(struct entry *entry)
+{
+	pthread_mutex_lock(&entry->entries->lock);
+	int64_t expires = entry->expires;
+	pthread_mutex_unlock(&entry->entries->lock);
+	return expires;
+}
+
+int entry_ask_expires(struct entry *entry)
+{
+	struct entries *entries = entry->entries;
+	uint64_t ask = atomic_fetch_add(&entries->asks, 1) + 1;
+	int64_t expires;
+	int r = backend_expires(entries->backend, &entry->key, &entry->stored, &expires);
+	if (r == 0)
+		note_expiry(entry, ask, expires);
+	return r;
 }
 
 void entry_keep(struct entry *entry)

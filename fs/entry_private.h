@@ -39,6 +39,7 @@ struct entries {
 	struct spool spool;
 	struct kept kept;
 	atomic_bool stopping;
+	atomic_uint_least64_t asks; /* for expiries, counted as they begin */
 	pthread_mutex_t lock;
 	struct table held; /* protected by lock: shared entries */
 };
@@ -54,6 +55,8 @@ struct entry {
 	struct table_node node; /* protected by entries->lock */
 	unsigned refs;          /* protected by entries->lock */
 	bool dropped;           /* protected by entries->lock: who comes from now on starts afresh */
+	int64_t expires;        /* protected by entries->lock: as the latest ask has told */
+	uint64_t expires_ask;   /* protected by entries->lock: its number */
 
 	/* protected by entries->kept.lock */
 	bool is_kept;

@@ -72,25 +72,17 @@ static bool xattr_encrypted(struct entry *entry, struct buf *buf)
 	return meta && put_flag(buf, meta->encrypted == UNKNOWN && !meta->fault ? NO : meta->encrypted);
 }
 
-static bool expiry_of(struct entry *entry, int64_t *ret)
-{
-	return backend_expires(entry_backend(entry), entry_key(entry), entry_stored(entry), ret) == 0;
-}
-
 static bool xattr_expires(struct entry *entry, struct buf *buf)
 {
 	char text[TIMESTAMP_SIZE];
-	int64_t expires;
-	if (!expiry_of(entry, &expires))
-		return false;
-	timestamp_from_expiry(expires, text);
+	timestamp_from_expiry(entry_expires(entry), text);
 	return put_text(buf, text);
 }
 
 static bool xattr_ttl(struct entry *entry, struct buf *buf)
 {
-	int64_t expires;
-	if (!expiry_of(entry, &expires) || expires == 0)
+	int64_t expires = entry_expires(entry);
+	if (expires == 0)
 		return false;
 	int64_t left = expires - clock_unix();
 	buf_printf(buf, "%lld", (long long)(left > 0 ? left : 0));
@@ -141,6 +133,12 @@ static const struct {
 };
 
 #define ROWS (sizeof rows / sizeof *rows)
+
+/* Whether a row tells what may be another one by now, though the version is the same. */
+static bool tells_expiry(size_t row)
+{
+	return rows[row].get == xattr_expires || rows[row].get == xattr_ttl;
+}
 
 static size_t find_row(const char *name)
 {
@@ -194,13 +192,21 @@ static void finish_listxattr(struct pending *p, int r)
 	buf_done(&names);
 }
 
-/* The entry of an inode, whichever version is the newest: held by somebody, or still the one that the backend has. */
+static struct entry *held_entry(struct mount *m, const struct inode *inode)
+{
+	return entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
+}
+
+/*
+ * The entry of an inode, whichever version is the newest: held by somebody, or still the one that the backend has. What it knows of its
+ * expiry is new.
+ */
 static int entry_of_inode(struct mount *m, const struct inode *inode, struct entry **ret)
 {
 	struct key key;
-	*ret = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
+	*ret = held_entry(m, inode);
 	if (*ret)
-		return 0;
+		return entry_ask_expires(*ret);
 	int r = inode_key(m->inodes, inode, &key);
 	if (r < 0)
 		return r;
@@ -246,7 +252,8 @@ static void asking_done(struct errand *errand)
 	inodes_forget(errand->m->inodes, a->inode->id, 1);
 }
 
-static void start(struct asking *a, fuse_req_t req, fuse_ino_t ino)
+/* `expiry`: it is asked for. All else is known of an entry that is at hand. */
+static void start(struct asking *a, fuse_req_t req, fuse_ino_t ino, bool expiry)
 {
 	struct mount *m = fuse_req_userdata(req);
 	a->inode = inodes_hold(m->inodes, ino);
@@ -255,7 +262,11 @@ static void start(struct asking *a, fuse_req_t req, fuse_ino_t ino)
 		return;
 	}
 	a->errand = (struct errand){.m = m, .req = req, .ask = ask_entry, .finish = finish_entry, .done = asking_done};
-	errand_start(&a->errand, sizeof *a);
+	a->entry = expiry ? NULL : held_entry(m, a->inode);
+	if (a->entry)
+		errand_answer(&a->errand);
+	else
+		errand_start(&a->errand, sizeof *a);
 }
 
 void ckfs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
@@ -269,14 +280,14 @@ void ckfs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size
 		return;
 	}
 	struct asking a = {.size = size, .xattr = row, .answer = finish_getxattr};
-	start(&a, req, ino);
+	start(&a, req, ino, tells_expiry(row));
 }
 
 void ckfs_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct asking a = {.size = size, .answer = finish_listxattr};
 	if (ino >= INODE_FIRST)
-		start(&a, req, ino);
+		start(&a, req, ino, true);
 	else if (size == 0)
 		fuse_reply_xattr(req, 0);
 	else

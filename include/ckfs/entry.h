@@ -134,6 +134,13 @@ bool entry_reached(struct entry *entry, enum level level);
 /* What was learnt of these bytes is filed under this: the same ones mean something else under an interop key. */
 struct version entry_record(const struct entry *entry);
 
+/*
+ * When it expires: unix seconds, 0 never. A TTL may be rewritten at any time: this is what the latest find of this version, or
+ * entry_ask_expires(), was told. That one asks the backend, and may wait. 0, errors as of backend_expires().
+ */
+int64_t entry_expires(struct entry *entry);
+int entry_ask_expires(struct entry *entry);
+
 /* LEVEL_STORED: what it is. */
 const struct key *entry_key(const struct entry *entry);
 bool entry_is_interop(const struct entry *entry);

@@ -11,15 +11,20 @@ import time
 from helpers import read
 
 
+def ends_on_a_signal(*command) -> None:
+    """Ctrl-C ends a command that waits for a stopped server at once."""
+    waiting = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    assert waiting.poll() is None, "it has to wait"
+    start = time.monotonic()
+    waiting.send_signal(signal.SIGINT)
+    waiting.wait(5)
+    assert time.monotonic() - start < 1
+
+
 def interrupt_a_reader(path) -> None:
     """Ctrl-C ends a cat that waits for a stopped server at once."""
-    reader = subprocess.Popen(["cat", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
-    assert reader.poll() is None
-    start = time.monotonic()
-    reader.send_signal(signal.SIGINT)
-    reader.wait(5)
-    assert time.monotonic() - start < 1
+    ends_on_a_signal("cat", path)
 
 
 def restart_under_load(server, path, key: str, value: bytes) -> None:
