@@ -26,6 +26,7 @@ struct heads {
 	uint64_t round;
 	struct work work;
 	bool returned; /* protected by the cursor's lock: another thread has done with it */
+	int r;         /* what came of that */
 	struct head {
 		struct scanned *scanned;
 		uint64_t announced, change, size;
@@ -205,9 +206,10 @@ static bool is_wanted(struct scanned *scanned)
 	return scanned->r == UNSEEN;
 }
 
-/* Chooses keys of the page, from one on. NULL: no memory. */
+/* Chooses keys of the page, from one on, that are no other thread's. NULL: no memory. */
 static struct heads *heads_new(struct redis_cursor *c, size_t from)
 {
+	const size_t end = c->ahead ? c->ahead->from : c->count;
 	struct heads *h = malloc(sizeof *h);
 	if (!h)
 		return NULL;
@@ -216,7 +218,7 @@ static struct heads *heads_new(struct redis_cursor *c, size_t from)
 	h->count = 0;
 	h->round = 0;
 	h->returned = false;
-	for (; h->to < c->count && h->count < HEADS_MAX; h->to++) {
+	for (; h->to < end && h->count < HEADS_MAX; h->to++) {
 		struct scanned *s = &c->page[h->to];
 		if (!is_wanted(s) || seen_has(&c->seen, redis_fingerprint(c, &s->key)))
 			continue;
@@ -250,24 +252,38 @@ static void run_ahead(struct work *work)
 	struct heads *h = container_of(work, struct heads, work);
 	struct redis_cursor *c = h->cursor;
 	/* What fails stays unseen, and is asked for again when it is due. */
-	(void)look(h);
+	h->r = look(h);
 	pthread_mutex_lock(&c->lock);
 	h->returned = true;
 	pthread_cond_signal(&c->returned);
 	pthread_mutex_unlock(&c->lock);
 }
 
-void redis_heads_wait(struct redis_cursor *c, size_t index)
+/* Waits for a batch that another thread has begun. 0; -errno: it has failed meanwhile. */
+static int wait_for(struct redis_cursor *c, const struct heads *h)
 {
-	struct heads *h = c->ahead;
-	if (!h || index < h->from)
-		return;
 	pthread_mutex_lock(&c->lock);
+	bool waits = !h->returned;
 	while (!h->returned)
 		pthread_cond_wait(&c->returned, &c->lock);
 	pthread_mutex_unlock(&c->lock);
+	return waits ? h->r : 0;
+}
+
+int redis_heads_wait(struct redis_cursor *c, size_t index)
+{
+	struct heads *h = c->ahead;
+	int r = 0;
+	if (!h || index < h->from)
+		return 0;
+	/* Those who look ahead may all be waiting for other listings. What they have not begun is asked for here, when it is due. */
+	if (work_withdraw(c->backend->ahead, &h->work))
+		c->looked_to = h->from;
+	else
+		r = wait_for(c, h);
 	free(h);
 	c->ahead = NULL;
+	return r;
 }
 
 /* Has another thread ask for the next keys, while these are shown. */
@@ -289,7 +305,6 @@ static void begin_ahead(struct redis_cursor *c)
 int redis_heads_look(struct redis_cursor *c)
 {
 	if (is_wanted(&c->page[c->next])) {
-		redis_heads_wait(c, SIZE_MAX);
 		cleanup_free struct heads *h = heads_new(c, c->next);
 		int r = h ? look(h) : -ENOMEM;
 		if (r < 0)

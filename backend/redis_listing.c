@@ -23,7 +23,7 @@ static struct redis_cursor *cursor_of(struct cursor *cursor)
 
 static void drop_page(struct redis_cursor *c)
 {
-	redis_heads_wait(c, SIZE_MAX);
+	(void)redis_heads_wait(c, SIZE_MAX);
 	for (size_t i = 0; i < c->count; i++) {
 		key_done(&c->page[i].key);
 		if (c->page[i].r == 0)
@@ -173,8 +173,11 @@ static int next_key(struct redis_cursor *c, struct scanned **ret)
 {
 	for (;;) {
 		while (c->next < c->count) {
-			redis_heads_wait(c, c->next);
+			int r = redis_heads_wait(c, c->next);
 			struct scanned *s = &c->page[c->next];
+			/* Who wants its head has waited for it. */
+			if (r < 0 && s->r == UNSEEN)
+				s->r = r;
 			if (s->r != -ENOENT && !seen_has(&c->seen, redis_fingerprint(c, &s->key))) {
 				*ret = s;
 				return 1;

@@ -39,8 +39,11 @@ struct redis_cursor {
 /* What a key that was shown is remembered by. */
 uint64_t redis_fingerprint(const struct redis_cursor *c, const struct key *key);
 
-/* Makes sure that the key at an index of the page, and those before it, are no other thread's. SIZE_MAX: that none is. */
-void redis_heads_wait(struct redis_cursor *c, size_t index);
+/*
+ * Makes sure that the key at an index of the page, and those before it, are no other thread's. SIZE_MAX: that none is. 0; -errno: that was
+ * waited for, and has failed.
+ */
+int redis_heads_wait(struct redis_cursor *c, size_t index);
 
 /* Looks at the next key of the page, and at some after it. 0, -errno: none was looked at. */
 int redis_heads_look(struct redis_cursor *c);

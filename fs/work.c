@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdlib.h>
 
 struct work_pool {
@@ -85,6 +84,23 @@ void work_submit(struct work_pool *pool, struct work *work)
 	/* A machine that gives no thread still gets its answer. */
 	if (!queued)
 		work->run(work);
+}
+
+bool work_withdraw(struct work_pool *pool, struct work *work)
+{
+	pthread_mutex_lock(&pool->lock);
+	struct work **at = &pool->first;
+	while (*at && *at != work)
+		at = &(*at)->next;
+	bool found = *at;
+	if (found) {
+		*at = work->next;
+		pool->queued--;
+		if (!*at)
+			pool->last = at;
+	}
+	pthread_mutex_unlock(&pool->lock);
+	return found;
 }
 
 void work_pool_free(struct work_pool *pool)

@@ -2,6 +2,8 @@
 #ifndef CKFS_WORK_H
 #define CKFS_WORK_H
 
+#include <stdbool.h>
+
 struct work {
 	void (*run)(struct work *work);
 	struct work *next;
@@ -17,5 +19,8 @@ void work_pool_free(struct work_pool *pool);
 
 /* Queues work; it is the caller's again once run() was entered. */
 void work_submit(struct work_pool *pool, struct work *work);
+
+/* Takes queued work back. True: no thread had begun it, and none will. */
+bool work_withdraw(struct work_pool *pool, struct work *work);
 
 #endif

@@ -23,13 +23,16 @@ def stopped(server):
 
 
 class Deaf(Proxy):
-    """Passes on all requests but those with certain words."""
+    """A connection that has brought one of certain words brings nothing more to the server."""
 
     words: tuple[bytes, ...] = ()
 
     def _requests(self, client, upstream):
-        while data := client.recv(1 << 16):
-            if not any(word in data for word in self.words):
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                if any(word in data for word in self.words):
+                    while data := client.recv(1 << 16):
+                        pass
                 upstream.sendall(data)
 
 
@@ -111,3 +114,43 @@ def test_meta_tells_the_newest_expiry_of_what_is_open(server, db, mount):
             assert os.stat(m / "meta/k.json").st_size == len((m / "meta/k.json").read_bytes())
         db.persist("k")
         assert meta(m, "k")["expires"] == "never" and len(seen) == 3
+
+
+# Listings
+
+
+@pytest.fixture
+def in_pages(deaf, db):
+    """Keys in the order that a listing shows them: enough for several requests, and so long that a program reads 132 at a time."""
+    db.mset({f"{i:0220}": b"v" for i in range(900)})
+    return [key for key in db.scan_iter(count=1000)]
+
+
+def listed_by(m) -> list[str]:
+    return sorted(os.listdir(m / "raw"))
+
+
+def test_a_listing_that_hangs_ahead_of_its_reader_stops_no_other(deaf, in_pages, mount):
+    m = mount(deaf.url, "timeout=6")
+    deaf.words = (in_pages[300],)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            next(stack.enter_context(os.scandir(m / "raw")))
+        time.sleep(0.2)
+        deaf.words = ()
+        start = time.monotonic()
+        assert listed_by(m) == sorted(key.decode() for key in in_pages)
+        assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("at", [0, 300])
+def test_a_signal_ends_the_wait_of_a_listing(deaf, in_pages, mount, at):
+    m = mount(deaf.url, "timeout=10")
+    deaf.words = (in_pages[at],)
+    ends_on_a_signal("ls", m / "json")
+
+
+def test_a_listing_of_names_does_without_what_cannot_be_had_of_them(deaf, in_pages, mount):
+    m = mount(deaf.url, "timeout=1")
+    deaf.words = (in_pages[300],)
+    assert listed_by(m) == sorted(key.decode() for key in in_pages)
