@@ -190,9 +190,15 @@ static bool is_elsewhere(const struct redis_backend *b, int r)
 static int look_elsewhere(struct redis_cursor *c, struct heads *h, struct scanned **asked, size_t n)
 {
 	int r = 0;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (is_elsewhere(c->backend, asked[i]->r))
+	for (size_t i = 0; i < n; i++) {
+		if (!is_elsewhere(c->backend, asked[i]->r))
+			continue;
+		if (r == 0)
 			r = look_alone(h, asked[i]);
+		/* That it is elsewhere is no answer. */
+		if (r < 0)
+			asked[i]->r = UNSEEN;
+	}
 	return r;
 }
 

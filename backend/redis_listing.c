@@ -153,8 +153,10 @@ static int next_page(struct redis_cursor *c)
 		r = scan_ask(&c->scan, ask_types, c);
 	if (r == 0 && !scan_moved(&c->scan, c->at))
 		drop_page(c);
-	if (r == -ESTALE) {
+	/* Half a page, or one with keys of whatever type: it is asked for again. */
+	if (r < 0)
 		drop_page(c);
+	if (r == -ESTALE) {
 		scan_again(&c->scan);
 		return 0;
 	}

@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The kernel counts from when it reads a reply. That is no later than so many milliseconds after the line was made; if it is, an open asks in vain. */
+#define REPLY_MS 5000
+
 /*
  * An open directory. Offsets count lines: the directory's own names first, then the entries. The kernel asks again
  * for offsets inside the last reply, and users seek, so the backend's position of each line is remembered.
  */
-/* The kernel counts from when it reads a reply. That is no later than so many milliseconds after the line was made; if it is, an open asks in vain. */
-#define REPLY_MS 5000
-
 struct listing {
 	struct handle handle;
 	uint64_t directory;
@@ -26,7 +26,9 @@ struct listing {
 	/* protected by lock */
 	struct cursor *cursor; /* NULL: not yet opened, or it lists no entries */
 	uint64_t at;           /* the offset of the next line */
-	uint32_t *positions;   /* of entry line i: where the cursor stood before it */
+	bool astray;           /* the cursor does not stand before that line */
+	int owed;              /* what has ended the last reply after some lines: the next one tells */
+	uint32_t *positions;   /* of entry line i: where the cursor stood before it; also of the next line, once it was asked for */
 	size_t position_count, position_capacity;
 	bool has_line;         /* `line` is the next one and did not fit the last reply */
 	struct line line;
@@ -147,13 +149,14 @@ static int next_line(struct mount *m, struct listing *l, bool plus, struct line 
 	unsigned view_id = (unsigned)(l->directory - INODE_ROOT);
 	for (;;) {
 		struct listed listed;
-		uint64_t before = cursor_position(l->cursor);
-		int r = cursor_next(l->cursor, line_needs_value(views[view_id], plus), &listed);
+		int r = remember_position(l, l->at - lines_of_directory(l->directory), cursor_position(l->cursor));
+		if (r == 0)
+			r = cursor_next(l->cursor, line_needs_value(views[view_id], plus), &listed);
 		if (r <= 0)
 			return r;
 		r = line_of_entry(m, view_id, &listed, plus, ret);
-		if (r == 1)
-			r = remember_position(l, l->at - lines_of_directory(l->directory), before) < 0 ? -ENOMEM : 1;
+		/* Whoever reads on gets this name, or the error again. */
+		l->astray = r < 0;
 		if (r != 0)
 			return r;
 	}
@@ -163,21 +166,24 @@ static int next_line(struct mount *m, struct listing *l, bool plus, struct line 
 static int seek_to(struct listing *l, uint64_t offset)
 {
 	uint64_t own = lines_of_directory(l->directory);
-	if (offset == l->at)
-		return 0;
+	int r = offset == l->at ? l->owed : 0;
+	l->owed = 0;
+	if (r < 0 || (offset == l->at && !l->astray))
+		return r;
 	if (l->has_line) {
 		line_done(&l->line);
 		l->has_line = false;
 	}
 	uint64_t index = offset > own ? offset - own : 0;
-	int r = 0;
-	if (index > l->position_count)
+	if (index > 0 && index >= l->position_count)
 		return -EINVAL;
-	/* Just behind the last line that was given, the cursor stands already. */
-	if (l->cursor && index < l->position_count)
+	/* Before the first entry, of which none was asked for, the cursor stands already. */
+	if (index < l->position_count) {
 		r = cursor_seek(l->cursor, l->positions[index]);
-	l->position_count = index;
+		l->position_count = index + 1;
+	}
 	l->at = offset;
+	l->astray = r < 0;
 	return r;
 }
 
@@ -224,7 +230,8 @@ static ssize_t fill(struct mount *m, struct listing *l, char *reply, size_t size
 		int r = next_line(m, l, plus, &line);
 		if (r < 0 && used == 0)
 			return r;
-		/* An error after some lines comes with the next reply: the cursor stands where it stood. */
+		if (r < 0)
+			l->owed = r;
 		if (r <= 0)
 			break;
 		off_t next = (off_t)l->at + 1;

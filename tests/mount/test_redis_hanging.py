@@ -154,3 +154,14 @@ def test_a_listing_of_names_does_without_what_cannot_be_had_of_them(deaf, in_pag
     m = mount(deaf.url, "timeout=1")
     deaf.words = (in_pages[300],)
     assert listed_by(m) == sorted(key.decode() for key in in_pages)
+
+
+@pytest.mark.parametrize("at", [0, 300])
+def test_a_listing_that_hangs_ends_in_an_error_after_the_timeout(deaf, in_pages, mount, at):
+    """What json/ shows hangs on each value."""
+    m = mount(deaf.url, "timeout=2")
+    deaf.words = (in_pages[at],)
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        os.listdir(m / "json")
+    assert 1.8 < time.monotonic() - start < 3

@@ -1,12 +1,15 @@
 """§3, §5 on a Redis server: a listing shows every name that was there throughout exactly once."""
 
 import collections
+import ctypes
+import errno
 import os
+import resource
 import threading
 
 import pytest
 
-from helpers import FORMATS
+from helpers import FORMATS, memory
 from redis_server import Proxy, db, running, scripted, server  # noqa: F401 - fixtures
 
 
@@ -63,30 +66,46 @@ def test_sizes_of_a_listing_come_in_pages(server, db, mount):
     assert server.calls()["ping"] - before.get("ping", 0) < 100, "a fence for each page, not for each key"
 
 
-def test_seeking_back_shows_the_same_names(server, db, mount):
-    db.mset({f"k{i}": b"" for i in range(3000)})
-    m = mount(server.url)
-    import ctypes
+class Directory:
+    """An open directory that is read name by name, also on after an error."""
 
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.opendir.restype = libc.readdir.restype = ctypes.c_void_p
-    libc.telldir.restype = ctypes.c_long
-    directory = ctypes.c_void_p(libc.opendir(os.fsencode(m / "raw")))
+    def __init__(self, path):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.libc.opendir.restype = self.libc.readdir.restype = ctypes.c_void_p
+        self.libc.telldir.restype = ctypes.c_long
+        self.handle = ctypes.c_void_p(self.libc.opendir(os.fsencode(path)))
 
-    def read(n):
-        found = []
-        while len(found) < n and (entry := libc.readdir(directory)):
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.libc.closedir(self.handle)
+
+    def names(self, n: int, found: list | None = None) -> list[bytes]:
+        """The next n, or all that are left; those before an error are in `found`."""
+        found = [] if found is None else found
+        ctypes.set_errno(0)
+        while len(found) < n and (entry := self.libc.readdir(self.handle)):
             found.append(ctypes.string_at(entry + 19))
+        if ctypes.get_errno():
+            raise OSError(ctypes.get_errno(), "readdir")
         return found
 
-    try:
-        first = read(1500)
-        at = libc.telldir(directory)
-        rest = read(10_000)
-        libc.seekdir(directory, ctypes.c_long(at))
-        again = read(10_000)
-    finally:
-        libc.closedir(directory)
+    def tell(self) -> int:
+        return self.libc.telldir(self.handle)
+
+    def seek(self, at: int) -> None:
+        self.libc.seekdir(self.handle, ctypes.c_long(at))
+
+
+def test_seeking_back_shows_the_same_names(server, db, mount):
+    db.mset({f"k{i}": b"" for i in range(3000)})
+    with Directory(mount(server.url) / "raw") as directory:
+        first = directory.names(1500)
+        at = directory.tell()
+        rest = directory.names(10_000)
+        directory.seek(at)
+        again = directory.names(10_000)
     assert len(first) == 1500 and sorted(again) == sorted(rest)
     assert sorted(first + rest) == sorted([b".", b".."] + [b"k%d" % i for i in range(3000)])
 
@@ -152,3 +171,29 @@ def test_a_server_that_knows_no_type_for_scan_is_asked_key_by_key(server, db, mo
         assert sorted(names(m)) == sorted(f"k{i}" for i in range(500))
     finally:
         old.close()
+
+
+BIG = 64 << 20
+
+
+@pytest.mark.memory  # a sanitizer has no limit
+def test_a_name_for_which_there_is_no_memory_ends_the_listing_with_an_error(scripted, mount):
+    """What cannot be shown is not left out, and is there for whoever asks again."""
+    names = [b"%0220d" % i for i in range(200)]
+    names[170] = b"x" * BIG
+    page = b"*2\r\n$1\r\n0\r\n*%d\r\n" % len(names) + b"".join(b"$%d\r\n%s\r\n" % (len(name), name) for name in names)
+    m = mount(scripted({"SCAN": page, "CLIENT": b"-ERR unknown command\r\n"}).url)
+    whole = set(os.listdir(m / "meta"))
+    assert len(whole) == 200
+    limit = resource.prlimit(m.pid, resource.RLIMIT_AS)
+    found = []
+    with Directory(m / "meta") as directory:
+        directory.names(1, found)
+        resource.prlimit(m.pid, resource.RLIMIT_AS, (memory(m, "VmSize") + BIG // 2, limit[1]))
+        for _ in range(2):
+            with pytest.raises(OSError) as e:
+                directory.names(1000, found)
+            assert e.value.errno == errno.ENOMEM and len(found) <= 172
+        resource.prlimit(m.pid, resource.RLIMIT_AS, limit)
+        directory.names(1000, found)
+    assert collections.Counter(map(os.fsdecode, found)) == collections.Counter([".", "..", *whole])
