@@ -156,3 +156,8 @@ bool step_is_hidden(const struct step *step)
 {
 	return step->r == -ENOENT || step->r == -EACCES || step->r == -EPERM;
 }
+
+bool step_is_unread(const struct step *step)
+{
+	return step->r < 0 && step->r != -ENOMEM && step->r != -EMFILE && step->r != -ENFILE;
+}

@@ -72,4 +72,7 @@ void step_done(struct step *step);
 /* Whether a name is not shown: gone meanwhile, no entry, or not ours to read. */
 bool step_is_hidden(const struct step *step);
 
+/* Whether it is this one entry that cannot be read; else the listing cannot go on. */
+bool step_is_unread(const struct step *step);
+
 #endif

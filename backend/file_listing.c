@@ -201,7 +201,8 @@ int file_next(struct cursor *cursor, bool value, struct listed *ret)
 		look(c, step, value);
 		if (step_is_hidden(step))
 			continue;
-		r = step->r;
+		bool unread = step_is_unread(step);
+		r = unread ? 0 : step->r;
 		/* Anything else must not shorten the list silently. */
 		if (r == 0)
 			r = seen_add(&c->seen, fingerprint(c, &step->hash));
@@ -210,7 +211,8 @@ int file_next(struct cursor *cursor, bool value, struct listed *ret)
 			return r;
 		}
 		key_from_hash(&step->hash, &ret->key);
-		ret->stored = step->stored;
+		ret->stored = unread ? (struct stored){0} : step->stored;
+		ret->unread = unread;
 		return 1;
 	}
 	return r;

@@ -221,6 +221,7 @@ int redis_next(struct cursor *cursor, bool value, struct listed *ret)
 		if (r < 0)
 			return r;
 		ret->key = s->key;
+		ret->unread = false;
 		ret->stored = value ? s->stored : (struct stored){0};
 		if (!value && s->r == 0)
 			stored_done(&s->stored);

@@ -65,6 +65,12 @@ static bool write_name(const struct mount *m, const struct view *view, const str
 	return true;
 }
 
+/* Whether a view shows every entry, whatever it is. */
+static bool shows_all(const struct view *view)
+{
+	return view->shows_failing || view->size_level == LEVEL_STORED || view->afresh;
+}
+
 /*
  * Looks into an entry as far as the listing needs it: whether the view shows it, and how large it is. Nothing is
  * decoded for a size; only what a format directory shows must be told of a legacy frame. 1 shown, 0 not, -errno.
@@ -72,9 +78,8 @@ static bool write_name(const struct mount *m, const struct view *view, const str
 static int look_into(const struct view *view, struct entry *entry, struct line *line)
 {
 	const char *reason = NULL;
-	bool lists_all = view->shows_failing || view->size_level == LEVEL_STORED;
-	entry_peel_quick(entry, lists_all ? view->size_level : view->open_level);
-	if (!lists_all) {
+	entry_peel_quick(entry, shows_all(view) ? view->size_level : view->open_level);
+	if (!shows_all(view)) {
 		int r = entry_reached(entry, LEVEL_DOCUMENT) ? 0 : entry_peel_now(entry, LEVEL_DOCUMENT, false);
 		/* Too little of it is here to tell where the document lies, but the frame says which kind it is. */
 		if (r == -ENODATA)
@@ -94,8 +99,7 @@ static int look_into(const struct view *view, struct entry *entry, struct line *
 
 bool line_needs_value(const struct view *view, bool plus)
 {
-	bool decoded = !view->shows_failing && view->size_level >= LEVEL_DOCUMENT && !view->afresh;
-	return decoded || (plus && !view->unlisted_size);
+	return !shows_all(view) || (plus && !view->unlisted_size);
 }
 
 /* Looks into what was listed, and takes it. 1 shown, 0 not, -ENOMEM. */
@@ -103,9 +107,8 @@ static int look_into_listed(struct mount *m, const struct view *view, struct lis
 {
 	struct entry *entry;
 	int r = entries_listed(m->entries, listed, &entry);
-	/* An entry that cannot be read does not end the listing: it is shown where nothing has to be known of it, and stat tells. */
 	if (r < 0)
-		return r == -ENOMEM ? r : view->shows_failing || view->size_level == LEVEL_STORED;
+		return r == -ENOMEM ? r : 1;
 	r = look_into(view, entry, line);
 	entry_unref(entry);
 	return r;
@@ -119,7 +122,8 @@ int line_of_entry(struct mount *m, unsigned view_id, struct listed *listed, bool
 	/* No descriptor waits for the next reply. */
 	line->stored.value = (struct slice){0};
 	int r = listed->key.text ? key_copy(&listed->key, &line->key) : known_keys_find(m->known, &listed->key.hash, &line->key);
-	if (r == 0 && line_needs_value(view, plus)) {
+	/* An entry that cannot be read does not end the listing, nor is it left out of a list that it may belong to: stat tells. */
+	if (r == 0 && !listed->unread && line_needs_value(view, plus)) {
 		r = look_into_listed(m, view, listed, line);
 	} else {
 		key_done(&listed->key);

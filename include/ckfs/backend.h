@@ -39,6 +39,7 @@ struct stored {
 struct listed {
 	struct key key;
 	struct stored stored;
+	bool unread; /* it is there, but cannot be read just now: `stored` is empty, and find tells why */
 };
 
 struct backend;

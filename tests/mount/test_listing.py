@@ -6,6 +6,7 @@ import collections
 import fcntl
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ VALUE = frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
 CONTENT = FileCache.entry_header() + VALUE
 CROWD = 200_000
 MIB = 1 << 20
+F_SETSIG = 10
 
 
 def repeated(names) -> list[str]:
@@ -242,6 +244,38 @@ class TestWhatMayNotBeRead:
 
     def test_is_left_out_of_a_listing(self, closed, mount):
         assert closed.hash("closed") not in entries_of(mount(closed))
+
+
+@pytest.mark.file_only
+class TestWhatCannotBeReadJustNow:
+    """As on a bad disk. Here somebody has a lease on the file, so that opening it is EAGAIN."""
+
+    @pytest.fixture
+    def leased(self, cache):
+        for key in ("before", "leased", "after"):
+            cache.set(key, VALUE)
+        with open(cache.path("leased"), "r+b") as file:
+            fcntl.fcntl(file, F_SETSIG, signal.SIGURG)  # as it is ignored
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            yield cache
+
+    @pytest.mark.parametrize("directory, extension", {"raw": "", "frame": "", "meta": ".json", "msgpack": ".msgpack"}.items())
+    def test_is_listed_with_all_others(self, leased, mount, directory, extension):
+        names = os.listdir(mount(leased) / directory)
+        assert sorted(names) == sorted(leased.hash(key) + extension for key in ("before", "leased", "after"))
+
+    def test_gives_its_errno_to_who_looks(self, leased, mount):
+        m = mount(leased)
+        assert [outcome(os.stat, m / d / leased.hash("leased")) for d in ("raw", "frame")] == ["EAGAIN"] * 2
+        assert outcome(os.stat, m / "leased") == opening(m / "leased") == "EAGAIN"
+        done = subprocess.run(["ls", "-l", m / "raw"], capture_output=True, text=True)
+        assert leased.hash("before") in done.stdout and leased.hash("leased") in done.stderr and "temporarily" in done.stderr
+
+    def test_is_whole_again_when_it_can_be_read(self, leased, mount):
+        m = mount(leased)
+        os.listdir(m)
+        leased.set("leased", b"new")
+        assert {e.name: e.stat().st_size for e in os.scandir(m / "raw")}[leased.hash("leased")] == 3
 
 
 @pytest.mark.file_only
