@@ -67,6 +67,12 @@ char *redis_name_new(const struct redis_backend *b, const struct key *key, size_
 /* Hash of bytes, by the mount's seed. */
 XXH128_hash_t redis_hash(const struct redis_backend *b, const void *bytes, size_t n);
 
+/*
+ * Hash of how a large value begins and ends, REDIS_LISTED_HEAD bytes each. Where nothing is announced a listing tells by it whether a value is
+ * another one: what the SDK stores has a checksum in one of the two.
+ */
+XXH128_hash_t redis_hash_ends(const struct redis_backend *b, const void *first, const void *last);
+
 /* The version of a key's value by all of its bytes: the same ones are the same version. */
 void redis_version_of_content(const struct redis_backend *b, const struct key_hash *key, XXH128_hash_t content, struct version *ret);
 

@@ -75,8 +75,10 @@ static struct look look_begin(struct redis_backend *b, const struct key *key, co
 
 static XXH128_hash_t head_of(const struct look *look)
 {
-	size_t n = look->size < REDIS_LISTED_HEAD ? (size_t)look->size : REDIS_LISTED_HEAD;
-	return redis_hash(look->b, n ? slice_memory(&look->value) : NULL, n);
+	const uint8_t *bytes = look->size ? slice_memory(&look->value) : NULL;
+	if (look->size > REDIS_LISTED_HEAD && look->round == 0 && look->whole)
+		return redis_hash_ends(look->b, bytes, bytes + look->size - REDIS_LISTED_HEAD);
+	return redis_hash(look->b, bytes, look->size < REDIS_LISTED_HEAD ? (size_t)look->size : REDIS_LISTED_HEAD);
 }
 
 static bool same(XXH128_hash_t a, XXH128_hash_t b)
@@ -262,6 +264,13 @@ static bool is_version(const struct look *look, const struct key *key, const str
 	return is;
 }
 
+/* Whether what was fetched is all that is known of what a listing has found: as large, and with the same first bytes. */
+static bool begins_as(const struct look *look, const struct stored *stored)
+{
+	uint8_t head[REDIS_LISTED_HEAD];
+	return slice_read(&stored->value, 0, head, sizeof head) == 0 && memcmp(head, slice_memory(&look->value), sizeof head) == 0;
+}
+
 int redis_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool, const atomic_bool *cancel,
 	struct slice *ret)
 {
@@ -277,7 +286,9 @@ int redis_fetch(struct backend *backend, const struct key *key, const struct sto
 		slice_done(&look.value);
 		return r == -ENOENT ? -ESTALE : r;
 	}
-	if (look.size != stored->value.length || !is_version(&look, key, &stored->version, is_settled(&look))) {
+	bool is = look.size == stored->value.length &&
+		(stored->nameless ? begins_as(&look, stored) : is_version(&look, key, &stored->version, is_settled(&look)));
+	if (!is) {
 		slice_done(&look.value);
 		records_heat(&b->records, &key->hash, clock_ms() + HOT_MS);
 		return -ESTALE;

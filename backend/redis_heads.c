@@ -32,6 +32,7 @@ struct heads {
 		uint64_t announced, change, size;
 		size_t length;
 		uint8_t bytes[REDIS_LISTED_HEAD + 1];
+		uint8_t last[REDIS_LISTED_HEAD]; /* of a larger one, where nothing is announced */
 		struct expiry expiry;
 		int r;
 	} heads[HEADS_MAX];
@@ -42,7 +43,8 @@ static int put_head(struct heads *h, struct head *head, struct redis_connection 
 	struct redis_backend *b = h->cursor->backend;
 	/* One byte more than is wanted: it tells whether there is more. */
 	static const char last[] = "512";
-	_Static_assert(REDIS_LISTED_HEAD == 512, "the last byte that is asked for");
+	static const char from_end[] = "-512";
+	_Static_assert(REDIS_LISTED_HEAD == 512, "the last byte that is asked for, and the first of the last");
 	size_t n;
 	cleanup_free char *text = redis_name_new(b, &head->scanned->key, &n);
 	if (!text)
@@ -52,23 +54,37 @@ static int put_head(struct heads *h, struct head *head, struct redis_connection 
 	head->change = changes_of(&b->changes, head->announced, NULL);
 	connection_put(connection, (const struct bytes[]){bytes_of("STRLEN", 6), name}, 2);
 	connection_put(connection, (const struct bytes[]){bytes_of("GETRANGE", 8), name, bytes_of("0", 1), bytes_of(last, sizeof last - 1)}, 4);
+	if (h->round == 0)
+		connection_put(connection, (const struct bytes[]){bytes_of("GETRANGE", 8), name, bytes_of(from_end, sizeof from_end - 1), bytes_of("-1", 2)}, 4);
 	connection_put(connection, (const struct bytes[]){bytes_of("PTTL", 4), name}, 2);
 	return 0;
 }
 
+/* A part of a value, at most `max` bytes. 0, -errno. */
+static int read_part(struct redis_connection *connection, uint8_t *to, size_t max, size_t *ret)
+{
+	int64_t n = 0;
+	int r = connection_string(connection, (int64_t)max, &n);
+	if (r < 0)
+		return r;
+	*ret = n < 0 ? 0 : (size_t)n;
+	r = n < 0 ? 0 : connection_read(connection, to, *ret);
+	return r < 0 || n < 0 ? r : connection_string_end(connection);
+}
+
 static void read_head(struct heads *h, struct head *head, struct redis_connection *connection, int64_t asked)
 {
-	int64_t size = 0, n = 0;
+	int64_t size = 0;
+	size_t ignored;
 	int r = connection_integer(connection, &size), second = 0;
 	if (!connection->broken)
-		second = connection_string(connection, sizeof head->bytes, &n);
-	if (second == 0 && !connection->broken) {
-		head->length = n < 0 ? 0 : (size_t)n;
-		second = connection_read(connection, head->bytes, head->length);
-		if (second == 0)
-			second = connection_string_end(connection);
-	}
+		second = read_part(connection, head->bytes, sizeof head->bytes, &head->length);
 	r = r < 0 ? r : second;
+	if (!connection->broken && h->round == 0) {
+		memset(head->last, 0, sizeof head->last);
+		second = read_part(connection, head->last, sizeof head->last, &ignored);
+		r = r < 0 ? r : second;
+	}
 	if (!connection->broken) {
 		second = redis_read_expiry(h->cursor->backend, connection, 1, asked, &head->expiry);
 		r = r < 0 ? r : second;
@@ -103,27 +119,32 @@ static void name_version(struct heads *h, const struct head *head, bool fenced, 
 {
 	struct redis_backend *b = h->cursor->backend;
 	const struct key_hash *key = &head->scanned->key.hash;
-	const XXH128_hash_t hash = redis_hash(b, head->bytes, head->length);
 	struct record known;
+	bool whole = head->size <= REDIS_LISTED_HEAD;
+	const XXH128_hash_t hash = h->round == 0 && !whole ? redis_hash_ends(b, head->bytes, head->last) : redis_hash(b, head->bytes, head->length);
 	bool settled = fenced && changes_of(&b->changes, head->announced, NULL) == head->change;
 	bool is_known = records_get(&b->records, key, &known);
 	bool is_same = is_known && known.size == head->size && XXH128_isEqual(known.head, hash);
-	uint64_t change = settled ? head->change : changes_unique(&b->changes);
-	bool is_unchanged = is_same && known.change == (settled ? head->change : RECORD_NEVER) && (settled || h->round == 0);
 	/* Where nothing is announced, what a listing has shown of a value is its version until somebody reads another one. */
-	if (is_unchanged) {
+	bool is_listed = is_same && h->round == 0 && known.change == RECORD_NEVER;
+	if (is_listed || (is_same && (whole || (settled && known.change == head->change)))) {
 		ret->version = known.version;
 		ret->written = known.written;
-	} else if (head->size <= REDIS_LISTED_HEAD) {
+	} else if (whole) {
 		redis_version_of_content(b, key, hash, &ret->version);
-	} else {
-		redis_version_of_head(b, key, head->size, hash, change, &ret->version);
+	} else if (h->round == 0) {
+		redis_version_of_head(b, key, head->size, hash, changes_unique(&b->changes), &ret->version);
 		redis_note_listed(b, key);
-		if (h->round == 0)
-			records_put(&b->records, key, &(struct record){
-				.version = ret->version, .written = ret->written, .change = RECORD_NEVER, .size = head->size, .head = hash});
-		/* Of one that was read, and begins as it did, only the TTL may have changed: a find will tell. */
-		else if (is_known && !(is_same && known.content_known))
+		records_put(&b->records, key, &(struct record){
+			.version = ret->version, .written = ret->written, .change = RECORD_NEVER, .size = head->size, .head = hash});
+	} else if (!settled || (is_same && known.content_known)) {
+		/* It begins so. Whether it is the one that is known, maybe with another TTL, only all of it would tell. */
+		redis_version_of_head(b, key, head->size, hash, changes_unique(&b->changes), &ret->version);
+		ret->nameless = true;
+	} else {
+		redis_version_of_head(b, key, head->size, hash, head->change, &ret->version);
+		redis_note_listed(b, key);
+		if (is_known)
 			records_drop(&b->records, key);
 	}
 	if (is_known)

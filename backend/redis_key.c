@@ -21,6 +21,14 @@ XXH128_hash_t redis_hash(const struct redis_backend *b, const void *bytes, size_
 	return XXH3_128bits_withSeed(bytes, n, b->seed);
 }
 
+XXH128_hash_t redis_hash_ends(const struct redis_backend *b, const void *first, const void *last)
+{
+	uint8_t ends[2 * REDIS_LISTED_HEAD];
+	memcpy(ends, first, REDIS_LISTED_HEAD);
+	memcpy(ends + REDIS_LISTED_HEAD, last, REDIS_LISTED_HEAD);
+	return redis_hash(b, ends, sizeof ends);
+}
+
 struct identity {
 	struct key_hash key;
 	XXH128_hash_t hash;

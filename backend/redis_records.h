@@ -25,7 +25,7 @@ struct record {
 	uint64_t change;
 	struct timespec written; /* when the version was, as far as anybody told */
 	uint64_t size;          /* bytes of the value */
-	XXH128_hash_t head;     /* of its first bytes */
+	XXH128_hash_t head;     /* of its first bytes; where nothing is announced, of its last ones as well */
 	bool content_known;
 	XXH128_hash_t content;  /* of all of it */
 	int64_t expires;        /* unix seconds, 0: never */

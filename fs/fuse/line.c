@@ -93,7 +93,7 @@ static int look_into(const struct view *view, struct entry *entry, struct line *
 		if (view->status(entry, view->open_level, &reason) < 0 || entry_seal(entry).unfit)
 			return 0;
 	}
-	line->has_attr = !view->unlisted_size && entry_reached(entry, view->size_level) && view_size(view, entry, &line->size) == 0;
+	line->has_attr = !view->unlisted_size && !line->stored.nameless && entry_reached(entry, view->size_level) && view_size(view, entry, &line->size) == 0;
 	return 1;
 }
 

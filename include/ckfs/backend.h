@@ -29,6 +29,7 @@ struct version {
 /* One version of an entry, as found. */
 struct stored {
 	struct version version;
+	bool nameless;           /* of a listing: too little was read to tell which version it is. `version` is no other's, and made up */
 	struct slice value;      /* the stored value, whole: what the SDK's backend.get returns */
 	uint64_t size;           /* bytes it takes in the backend, with what the backend puts around it */
 	int64_t expires;         /* unix seconds, 0: never; as of now, a TTL may be rewritten later */

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from helpers import FORMATS, memory
+from helpers import FORMATS, legacy, memory
 from redis_server import Proxy, db, running, scripted, server  # noqa: F401 - fixtures
 
 
@@ -149,6 +149,15 @@ def test_keys_that_may_not_be_read_do_not_end_a_listing(server, db, mount):
     m = mount(f"unix://half:pw@{server.socket}")
     assert {"open:1", "open:2"} <= set(names(m))
     assert {e.name for e in os.scandir(m / "raw") if e.stat().st_size == 1} >= {"open:1", "open:2"}
+
+
+@pytest.mark.parametrize("rights", ["allchannels +@all", "resetchannels +@read +@connection"], ids=["announced", "each open asks"])
+def test_a_format_directory_looks_past_the_beginning_of_a_value(server, db, mount, rights):
+    """A legacy frame tells at its end what it holds."""
+    db.set("legacy", legacy(b"\xc5\x10\x00" + b"x" * 4096, {"format": "msgpack", "compressed": False}))
+    db.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", *rights.split())
+    m = mount(f"unix://reader:pw@{server.socket}")
+    assert {d: os.listdir(m / d) for d in ("arrow", "msgpack", "npy")} == {"arrow": [], "msgpack": ["legacy.msgpack"], "npy": []}
 
 
 def test_a_server_that_knows_no_type_for_scan_is_asked_key_by_key(server, db, mount):

@@ -151,6 +151,20 @@ def test_a_changed_ttl_keeps_inode_mtime_and_pages(source, db, mount, size):
     assert all(Mapping.resident(m / "k"))
 
 
+@pytest.mark.parametrize("size", [400, 4096, 200_000])
+def test_a_changed_ttl_shows_no_other_inode_in_a_listing(source, db, mount, size):
+    m = mount(source, "listed_ttl=60")
+    db.set("k", stamped(1, size), ex=3600)
+    assert number_of(read(m / "k"), size) == 1
+    first = os.stat(m / "k")
+    for seconds in (100, 200):
+        db.expire("k", seconds)
+        with os.scandir(m / "raw") as listing:
+            [listed] = [entry.stat() for entry in listing]
+        raw = os.stat(m / "raw/k")
+        assert (listed.st_ino, listed.st_mtime_ns) == (raw.st_ino, first.st_mtime_ns)
+
+
 def test_a_value_that_begins_like_the_one_before_is_a_new_one(source, db, mount):
     """Also where only its end differs, and its TTL is set with it, as an application does."""
     m = mount(source)
@@ -164,6 +178,27 @@ def test_a_value_that_begins_like_the_one_before_is_a_new_one(source, db, mount)
             with os.scandir(m) as listing:
                 assert [entry.stat().st_size for entry in listing if entry.name == "k"] == [len(value)]
         assert read(m / "k") == value
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+@pytest.mark.parametrize("size", [512, 5000, 300_000])
+def test_a_listing_shows_no_version_that_was_overwritten(source, db, mount, size, read_before):
+    """Also where it begins like the newest one, and is as large."""
+    m = mount(source, "listed_ttl=60")
+
+    def listed():
+        with os.scandir(m / "raw") as listing:
+            return [(entry.stat().st_ino, entry.stat().st_mtime_ns) for entry in listing]
+
+    shown, value = [], bytearray(size)
+    for n in range(5):
+        value[-1] = n
+        db.set("k", bytes(value))
+        if read_before:
+            assert read(m / "k") == value
+        shown += listed()
+        assert [os.stat(m / "raw/k").st_ino] == [inode for inode, _ in listed()] == [shown[-1][0]], "the same bytes are the same inode"
+    assert len(set(shown)) == 5
 
 
 @pytest.mark.parametrize("size", [100, 5000, 300_000])
