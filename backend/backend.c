@@ -22,9 +22,9 @@ void backend_close(struct backend *backend)
 		backend->ops->close(backend);
 }
 
-int backend_find(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret)
+int backend_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret)
 {
-	int r = backend->ops->find(backend, key, spool, ret);
+	int r = backend->ops->find(backend, key, whole, spool, ret);
 	assert(r <= 0);
 	assert(r < 0 || !has_expired(ret->expires) || ret->expires + 2 > clock_unix());
 	return r;

@@ -22,9 +22,6 @@
 /* For so long, in milliseconds, after it was seen to change between its head and its rest. */
 #define HOT_MS 2000
 
-/* For so long after any change that was announced: who opens it may have met one ESTALE already, and a second one is the user's. */
-#define RECENT_MS 1000
-
 int redis_partial(const void *first, size_t n, uint64_t size, struct slice *ret)
 {
 	struct storage *storage;
@@ -161,15 +158,9 @@ static int answer(bool whole, const struct slice *value, struct stored *ret)
 }
 
 /* Whether a key changes so fast that it is read whole. `known`: NULL: nothing is known of it. */
-static bool is_hot(const struct look *look, const struct record *known)
+static bool is_hot(const struct record *known)
 {
-	struct timespec now, written;
-	uint64_t number = changes_of(&look->b->changes, look->announced, &written);
-	clock_gettime(CLOCK_REALTIME, &now);
-	/* The number of a key's own change is its time in nanoseconds; that of all keys at once, when a connection broke, says nothing. */
-	bool announced = number == (uint64_t)written.tv_sec * 1000000000 + (uint64_t)written.tv_nsec;
-	bool recent = announced && (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 < number / 1000000 + RECENT_MS;
-	return recent || (known && clock_ms() < known->hot_until);
+	return known && clock_ms() < known->hot_until;
 }
 
 /* From what is known, if nothing was announced since. 1 and *ret; 0 it has to be looked at; -errno. */
@@ -177,8 +168,7 @@ static int find_known(const struct look *look, const struct record *known, struc
 {
 	struct redis_backend *b = look->b;
 	uint64_t round = nodes_round(&b->nodes, &look->name);
-	/* The head of what changes fast is worth nothing: the rest would be of another version. */
-	bool usable = known->has_value && (known->whole || !is_hot(look, known));
+	bool usable = known->has_value && (known->whole || !look->all);
 	bool current = round != 0 && usable && clock_ms() < known->deadline && !has_expired(known->expires) &&
 		changes_of(&b->changes, look->announced, NULL) == known->change;
 	if (!current)
@@ -199,7 +189,6 @@ static int find_known(const struct look *look, const struct record *known, struc
 static int find_anew(struct look *look, const struct key *key, const struct record *known, struct stored *ret)
 {
 	bool settled = false;
-	look->all = is_hot(look, known);
 	int r = look_at(look, NULL, &settled);
 	if (r == 0 && may_be_same(look, known)) {
 		look->all = true;
@@ -217,7 +206,7 @@ static int find_anew(struct look *look, const struct key *key, const struct reco
 	return r;
 }
 
-int redis_find(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret)
+int redis_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret)
 {
 	struct redis_backend *b = redis_of(backend);
 	struct record known = {0};
@@ -229,6 +218,8 @@ int redis_find(struct backend *backend, const struct key *key, struct spool *spo
 		return -ENOMEM;
 	struct look look = look_begin(b, key, name, n, spool);
 	bool is_known = records_get(&b->records, &key->hash, &known);
+	/* The head of what changes fast is worth nothing: the rest would be of another version. */
+	look.all = whole || is_hot(is_known ? &known : NULL);
 	int r = is_known ? find_known(&look, &known, ret) : 0;
 	if (r == 0)
 		r = find_anew(&look, key, is_known ? &known : NULL, ret);

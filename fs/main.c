@@ -44,6 +44,7 @@ static int run(struct options *options, int argc, char **argv, struct error *err
 	work_pool_free(m.waiters);
 
 	handles_free_all(&m.handles);
+	retries_done(&m.retries);
 	inodes_free(m.inodes);
 	entries_free(m.entries);
 	backend_close(m.backend);

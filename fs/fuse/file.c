@@ -83,12 +83,6 @@ static void finish_open(struct pending *p, int r)
 	reply_open(p->m, p->req, p->entry, &content, view->afresh, &p->fi);
 }
 
-/* Whether the name of an inode was looked up for this very open: the kernel does not have it from a listing. */
-static bool was_looked_up(struct mount *m, const struct inode *inode, pid_t pid)
-{
-	return retry_take(&m->retries, pid, inode->id) || clock_ms() >= inode->listed_until;
-}
-
 /*
  * The entry that an inode is, to be opened. The newest version is asked for. If it is another one by now,
  * what a lookup has just found is opened all the same: it was the newest then. But an inode that the kernel
@@ -101,7 +95,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, bool looke
 	int r = inode_key(m->inodes, inode, &key);
 	if (r < 0)
 		return r;
-	r = entries_find(m->entries, &key, &entry);
+	r = entries_find(m->entries, &key, false, &entry);
 	key_done(&key);
 	if (r == 0 && entry_is_interop(entry) == inode->interop && version_equal(&entry_stored(entry)->version, &inode->version)) {
 		*ret = entry;
@@ -124,7 +118,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, bool looke
 struct opening {
 	struct errand errand;
 	const struct inode *inode; /* held */
-	bool looked_up;
+	bool looked_up; /* for this very open: the kernel does not have the inode from a listing */
 	unsigned view_id;
 	struct entry *entry; /* a reference */
 	struct fuse_file_info fi;
@@ -183,11 +177,12 @@ void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	readahead_tune(m);
 	struct opening o = {.errand = {.m = m, .req = req, .ask = ask_inode, .finish = finish_inode, .done = opening_done}};
 	o.inode = inode;
-	o.looked_up = was_looked_up(m, inode, fuse_req_ctx(req)->pid);
+	o.looked_up = clock_ms() >= inode->listed_until;
 	o.view_id = inode->view;
 	o.fi = *fi;
+	o.entry = retry_take(&m->retries, fuse_req_ctx(req)->pid, inode->id);
 	/* A remote backend was asked by the lookup, and is not asked again: what is made afresh would. */
-	if (m->backend->ops->remote && o.looked_up && !views[o.view_id]->afresh)
+	if (!o.entry && m->backend->ops->remote && o.looked_up && !views[o.view_id]->afresh)
 		o.entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
 	if (o.entry)
 		errand_answer(&o.errand);

@@ -38,14 +38,14 @@ static bool reply_own_name(struct mount *m, fuse_req_t req, fuse_ino_t parent, c
 }
 
 /* The entry that a name without extension means: where only hashes are stored a hash if there is such an entry, else a key. */
-static int find_by_name(struct mount *m, const char *name, size_t length, struct entry **ret)
+static int find_by_name(struct mount *m, const char *name, size_t length, bool whole, struct entry **ret)
 {
 	struct key key;
 	struct key_hash hash;
 	struct entry *entry;
 	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, length, &hash)) {
 		key_from_hash(&hash, &key);
-		int r = entries_find(m->entries, &key, ret);
+		int r = entries_find(m->entries, &key, whole, ret);
 		if (r != -ENOENT)
 			return r;
 	}
@@ -53,7 +53,7 @@ static int find_by_name(struct mount *m, const char *name, size_t length, struct
 	if (r < 0)
 		return r;
 	bool cut = !key.text;
-	r = entries_find(m->entries, &key, &entry);
+	r = entries_find(m->entries, &key, whole, &entry);
 	key_done(&key);
 	if (r < 0)
 		return r;
@@ -67,15 +67,15 @@ static int find_by_name(struct mount *m, const char *name, size_t length, struct
 }
 
 /* With the extension first, then the name as it stands. */
-static int find_in_view(struct mount *m, const struct view *view, const char *name, struct entry **ret)
+static int find_in_view(struct mount *m, const struct view *view, const char *name, bool whole, struct entry **ret)
 {
 	size_t length = strlen(name), extension = strlen(view->extension);
 	if (extension > 0 && length > extension && strcmp(name + length - extension, view->extension) == 0) {
-		int r = find_by_name(m, name, length - extension, ret);
+		int r = find_by_name(m, name, length - extension, whole, ret);
 		if (r != -ENOENT)
 			return r;
 	}
-	return find_by_name(m, name, length, ret);
+	return find_by_name(m, name, length, whole, ret);
 }
 
 /* A document that makes no sense may simply be altered: its checksum tells, where it has one. */
@@ -102,12 +102,13 @@ static void finish_lookup(struct pending *p, int r)
 	if (r == 0)
 		r = inodes_enter(m->inodes, p->view_id, entry_key(p->entry), entry_stored(p->entry), size, &inode);
 	if (r < 0) {
+		retry_found(&m->retries, p->pid, 0, NULL);
 		pending_fail(p, r, reason);
 		return;
 	}
 	struct fuse_entry_param e = {.ino = inode->id, .generation = 1, .attr_timeout = view->afresh ? 0 : FOREVER};
 	attr_of_inode(m, inode, &e.attr);
-	retry_found(&m->retries, p->pid, inode->id);
+	retry_found(&m->retries, p->pid, inode->id, p->entry);
 	entry_keep(p->entry);
 	if (fuse_reply_entry(p->req, &e) == -ENOENT)
 		inodes_forget(m->inodes, e.ino, 1);
@@ -123,7 +124,9 @@ struct lookup {
 static int ask_name(struct errand *errand)
 {
 	struct lookup *l = container_of(errand, struct lookup, errand);
-	return find_in_view(errand->m, views[l->view_id], l->name, &l->entry);
+	/* Who comes back from an ESTALE must not meet one that changes between its head and its rest. */
+	bool whole = retry_is_due(&errand->m->retries, errand->pid);
+	return find_in_view(errand->m, views[l->view_id], l->name, whole, &l->entry);
 }
 
 static void finish_name(struct errand *errand, int r)
@@ -131,7 +134,7 @@ static void finish_name(struct errand *errand, int r)
 	struct lookup *l = container_of(errand, struct lookup, errand);
 	struct mount *m = errand->m;
 	if (r < 0)
-		retry_found(&m->retries, errand->pid, 0);
+		retry_found(&m->retries, errand->pid, 0, NULL);
 	if (r == -ENOENT) {
 		fuse_reply_err(errand->req, ENOENT);
 	} else if (r < 0) {

@@ -1,10 +1,12 @@
 /*
  * Threads that were told ESTALE by an open. The kernel looks the name up again and opens what that finds, once:
- * a second ESTALE would reach the user. So whoever comes back may open what its own lookup has just found, even
- * if that was overwritten meanwhile.
+ * a second ESTALE would reach the user. So what their own lookup has found is held for them until they open it, even
+ * if it was overwritten meanwhile, and whatever else has to give way.
  */
 #ifndef CKFS_RETRIES_H
 #define CKFS_RETRIES_H
+
+#include "ckfs/entry.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,28 +14,28 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Threads at one time; the oldest is forgotten. */
-#define RETRIES_MAX 64
+struct retry;
 
 struct retries {
 	pthread_mutex_t lock;
-	atomic_uint live; /* a hint: whether any slot may be in use */
+	atomic_uint live; /* a hint: how many there are */
 	/* protected by lock */
-	unsigned next;
-	struct retry {
-		pid_t pid;
-		uint64_t inode; /* what its lookup has found; 0: not yet */
-		int64_t until;  /* monotonic ms; 0: free */
-	} slots[RETRIES_MAX];
+	struct retry *oldest, *newest; /* by their deadlines */
 };
+
+/* Ends all of them. */
+void retries_done(struct retries *retries);
 
 /* A thread was told ESTALE. */
 void retry_note(struct retries *retries, pid_t pid);
 
-/* A thread's lookup has found an inode, or (0) nothing. */
-void retry_found(struct retries *retries, pid_t pid, uint64_t inode);
+/* Whether a thread has yet to come back from one. */
+bool retry_is_due(struct retries *retries, pid_t pid);
 
-/* Whether an open comes from such a lookup. Either way the thread's retry ends. */
-bool retry_take(struct retries *retries, pid_t pid, uint64_t inode);
+/* Such a thread's lookup has found an entry, and this inode; takes a reference of its own. NULL: nothing was found. */
+void retry_found(struct retries *retries, pid_t pid, uint64_t inode, struct entry *entry);
+
+/* What the lookup of a thread that comes back to open this inode has found: a reference; NULL: it does not. Either way its retry ends. */
+struct entry *retry_take(struct retries *retries, pid_t pid, uint64_t inode);
 
 #endif

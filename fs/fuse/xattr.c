@@ -210,7 +210,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, struct ent
 	int r = inode_key(m->inodes, inode, &key);
 	if (r < 0)
 		return r;
-	r = entries_find(m->entries, &key, ret);
+	r = entries_find(m->entries, &key, false, ret);
 	key_done(&key);
 	if (r < 0 || version_equal(&entry_stored(*ret)->version, &inode->version))
 		return r;

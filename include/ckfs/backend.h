@@ -61,10 +61,11 @@ struct backend_ops {
 	void (*close)(struct backend *backend);
 
 	/*
-	 * The newest version of an entry. What has to be read whole for that, though it is large, is made in `spool`.
+	 * The newest version of an entry; all of its value, if `whole`, else maybe its head. What is read whole, though it is large, is made
+	 * in `spool`.
 	 * 0; -ENOENT no such key, or expired; -EACCES, -EAGAIN, -ECONNREFUSED, -ETIMEDOUT, -EIO, -EMFILE, -ENOMEM…
 	 */
-	int (*find)(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret);
+	int (*find)(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret);
 
 	/* The key with a hash, with its text, by looking at all of them. 0; -ENOENT; errors as of find. NULL: it stores no keys. */
 	int (*resolve)(struct backend *backend, const struct key_hash *hash, struct key *ret);
@@ -116,7 +117,7 @@ extern const struct backend_ops *const backends[];
 int backend_open(const struct options *options, struct backend **ret, char **ret_source, struct error *error);
 void backend_close(struct backend *backend);
 
-int backend_find(struct backend *backend, const struct key *key, struct spool *spool, struct stored *ret);
+int backend_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret);
 int backend_resolve(struct backend *backend, const struct key_hash *hash, struct key *ret);
 int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
 	const atomic_bool *cancel, struct slice *ret);

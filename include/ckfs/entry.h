@@ -69,10 +69,10 @@ uint64_t entries_decoded_bytes(const struct entries *entries);
 void entries_drop(struct entries *entries);
 
 /*
- * The newest version of an entry, from the backend. A key known by its hash gets its text if that is known.
+ * The newest version of an entry, from the backend; with all of its value, if `whole`. A key known by its hash gets its text if that is known.
  * 0 and a reference; -ENOENT; backend errors; -EIO, -ENOMEM.
  */
-int entries_find(struct entries *entries, const struct key *key, struct entry **ret);
+int entries_find(struct entries *entries, const struct key *key, bool whole, struct entry **ret);
 
 /* The entry of one version if somebody holds it just now, else NULL. A reference. */
 struct entry *entries_held(struct entries *entries, const struct key_hash *hash, bool interop, const struct version *version);

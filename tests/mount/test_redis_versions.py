@@ -4,6 +4,8 @@ import concurrent.futures
 import mmap
 import os
 import random
+import subprocess
+import sys
 import threading
 import time
 
@@ -113,6 +115,41 @@ def test_readers_of_a_key_that_writers_overwrite_see_whole_new_values(source, se
     finally:
         stop.set()
         writer.join()
+
+
+OPENER = """
+import os, sys, threading, time
+
+end, failed = time.monotonic() + 5, []
+
+def go(n):
+    while time.monotonic() < end:
+        for name in os.listdir(sys.argv[1])[n % 3 :: 3]:
+            try:
+                os.close(os.open(f"{sys.argv[1]}/{name}", os.O_RDONLY))
+            except OSError as e:
+                failed.append(repr(e))
+
+threads = [threading.Thread(target=go, args=(n,)) for n in range(40)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+sys.exit("\\n".join(sorted(failed)[:3]) or 0)
+"""
+
+
+def test_no_open_by_a_name_that_was_listed_is_stale(server, mount, size=100_000):
+    """Of more keys than are kept open after a lookup, by more threads than wait, while all are overwritten and memory is short."""
+    client, keys = server.client(), [f"k{i}" for i in range(400)]
+    m = mount(server.url, "cache_size=1M")
+    client.mset(dict.fromkeys(keys, b"x" * size))
+    openers = [subprocess.Popen([sys.executable, "-c", OPENER, m / "raw"], stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    n = 0
+    while any(opener.poll() is None for opener in openers):
+        n += 1
+        client.mset(dict.fromkeys(keys, stamped(n, size)))
+    assert [opener.communicate()[1] for opener in openers] == [""] * 3
+    [stale] = [line for line in read(m / ".ckfs/stats").decode().splitlines() if line.startswith("ckfs_stale_opens_total")]
+    assert int(stale.split()[1]) > 100, "there was something to come back from"
 
 
 def test_an_open_file_stays_what_it_was(source, db, mount):
