@@ -38,12 +38,16 @@ struct redis_connection {
 	uint8_t in[CONNECTION_BUFFER];
 };
 
+/* --- redis_connect.c --- */
+
 /*
  * Connects and logs in: AUTH, SELECT, a name, NO-TOUCH where the server knows it.
  * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EIO, -ENOMEM with the error set.
  */
 int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error);
 void connection_close(struct redis_connection *connection);
+
+/* --- redis_connection.c --- */
 
 /* Whether all that was asked for was read, so that it can serve again. */
 bool connection_is_clean(const struct redis_connection *connection);

@@ -1,0 +1,121 @@
+/* Opening a connection: what is said first, and what is told of a server that does not answer as it should. */
+#include "redis_connection.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What to do about a server that has TLS. */
+#define WITH_TLS "; does it have TLS? rediss://, rediss-cluster:// and rediss-sentinel:// are with"
+
+static const char *where(const struct redis_target *target)
+{
+	return target->path ? target->path : target->host;
+}
+
+/* Why there is no answer. */
+static int explain(struct redis_connection *c, const struct redis_target *target, int r, struct error *error)
+{
+	int explained = transport_explain(&c->transport, target, error);
+	if (explained < 0)
+		return explained;
+	/* A server that waits for a handshake ends like that, too. */
+	const bool may_want_tls = (r == -ECONNRESET || r == -EIO) && !target->tls && !target->path;
+	return error_set(error, r, "%.200s: %s%s", where(target),
+		r == -ETIMEDOUT ? "timed out; is this a Redis server?" : r == -ECONNRESET ? "the server has closed the connection"
+		: r == -EIO ? "what answers is no Redis server" : strerror(-r), may_want_tls ? WITH_TLS : "");
+}
+
+/* The answer to one command of the login. */
+static int read_answer(struct redis_connection *c, const struct redis_target *target, struct error *error)
+{
+	struct reply reply = {0};
+	int r = connection_head(c, &reply);
+	if (r < 0)
+		return explain(c, target, r, error);
+	if (reply.kind == REPLY_STATUS)
+		return 0;
+	if (reply.kind != REPLY_ERROR)
+		return error_set(error, -EIO, "%.200s: what answers is no Redis server", where(target));
+	r = reply_errno(&reply.text);
+	struct buf text = {0};
+	buf_escaped(&text, reply.text.p, reply.text.left, 200);
+	buf_put(&text, "", 1);
+	r = r == -ENOSYS || r == -EPROTOTYPE ? -EIO : r;
+	error_set(error, r, "%.200s: %s%s", where(target), text.failed ? "no memory" : text.p,
+		r == -EACCES ? "; give user and password in the URL or -o password_file=" : "");
+	buf_done(&text);
+	return r;
+}
+
+static void put_login(struct redis_connection *c, const struct redis_target *target)
+{
+	if (target->user)
+		connection_put_text(c, "AUTH", target->user, target->password ? target->password : "", NULL);
+	else if (target->password)
+		connection_put_text(c, "AUTH", target->password, NULL);
+}
+
+static int log_in(struct redis_connection *c, const struct redis_target *target, struct error *error)
+{
+	char db[24];
+	struct reply ignored;
+	bool has_login = target->user || target->password;
+	snprintf(db, sizeof db, "%lld", (long long)target->db);
+	put_login(c, target);
+	if (!target->is_sentinel)
+		connection_put_text(c, "SELECT", db, NULL);
+	connection_put_text(c, "CLIENT", "SETNAME", "ckfs", NULL);
+	connection_put_text(c, "CLIENT", "NO-TOUCH", "ON", NULL);
+	connection_put_text(c, "PING", NULL);
+	int r = connection_send(c);
+	sodium_memzero(c->out.p, c->out.capacity);
+	/* What the server had to say before it closed can still be read. */
+	if (r < 0 && r != -ECONNRESET)
+		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
+	r = has_login ? read_answer(c, target, error) : 0;
+	if (r == 0 && !target->is_sentinel)
+		r = read_answer(c, target, error);
+	/* Of these two none has to be known. */
+	for (int i = 0; i < 2 && r == 0; i++) {
+		r = connection_head(c, &ignored);
+		r = r < 0 ? explain(c, target, r, error) : 0;
+	}
+	/* A server that is loading answers this with an error, and all else later too. */
+	return r < 0 ? r : read_answer(c, target, error);
+}
+
+int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error)
+{
+	struct redis_connection *c = malloc(sizeof *c);
+	if (!c)
+		return error_set(error, -ENOMEM, "no memory");
+	c->transport = (struct transport){.fd = -1};
+	c->timeout_ms = timeout_ms;
+	c->cancel = NULL;
+	c->broken = c->used = c->armed = c->asking = false;
+	c->round = c->heads_owed = c->string_owed = c->nested = 0;
+	c->redirect[0] = '\0';
+	c->out = (struct buf){0};
+	c->at = c->filled = 0;
+	int r = transport_open(target, timeout_ms, &c->transport, error);
+	if (r == 0)
+		r = log_in(c, target, error);
+	if (r < 0) {
+		connection_close(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void connection_close(struct redis_connection *connection)
+{
+	if (!connection)
+		return;
+	transport_close(&connection->transport);
+	buf_done(&connection->out);
+	free(connection);
+}
