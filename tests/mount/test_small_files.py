@@ -3,8 +3,10 @@
 import contextlib
 import mmap
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -12,6 +14,21 @@ from entries import stats
 from helpers import read, v3
 
 SIZES = [1, 511, 4095, 4096, 4097, 12_345, 65_535, 65_536]
+# Comes before libfuse's own, and has the kernel get the pages a second later.
+LATE = r"""
+#include <dlfcn.h>
+#include <sys/types.h>
+#include <unistd.h>
+int fuse_lowlevel_notify_store(void *session, unsigned long inode, off_t at, void *pages, int flags)
+{
+	int (*store)(void *, unsigned long, off_t, void *, int) = dlsym(RTLD_NEXT, "fuse_lowlevel_notify_store");
+	sleep(1);
+	return store(session, inode, at, pages, flags);
+}
+"""
+# Reads the file some time after it has opened it.
+LATER = "import sys, time; f = open(sys.argv[1], 'rb'); time.sleep(float(sys.argv[2])); f.read()"
+
 CROWD = 8
 NAMES = 400
 
@@ -46,6 +63,41 @@ def test_the_first_read_sends_no_request(cache, mnt, size, view):
     with counted(mnt) as requests:
         assert read(mnt / view / "k") == value(size)
     assert requests == [0]
+
+
+def test_a_single_thread_gives_the_bytes_as_well(cache, mount):
+    m = mount(cache, "max_threads=1")
+    cache.write("k", v3(value(5000)))
+    with counted(m) as requests:
+        assert read(m / "k") == value(5000)
+    assert requests == [0]
+
+
+@pytest.fixture
+def late(tmp) -> dict[str, str]:
+    """The environment of a daemon whose pages come late."""
+    library = tmp / "late.so"
+    command = ["gcc", "-D_GNU_SOURCE", "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"]
+    subprocess.run(command, input=LATE, text=True, check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+@pytest.mark.file_only
+def test_the_daemon_ends_while_a_file_is_given_that_others_read(cache, mount, late):
+    m = mount(cache, "max_threads=4", env=late)
+    cache.write("k", v3(value(5000)))
+
+    crowd = []
+    for wait in ("0", "0.4"):
+        crowd.append(subprocess.Popen([sys.executable, "-c", LATER, str(m / "k"), wait], stderr=subprocess.DEVNULL))
+        time.sleep(0.2)
+    m.process.send_signal(signal.SIGTERM)
+    try:
+        m.process.wait(10)
+    finally:
+        subprocess.run(["umount", "-f", str(m)], stderr=subprocess.DEVNULL, check=False)
+        for process in crowd:
+            process.wait()
 
 
 @pytest.mark.parametrize("size", SIZES)
