@@ -29,13 +29,10 @@ static void on_interrupt(fuse_req_t req, void *data)
 		free(errand);
 }
 
-/* Asks, and answers unless an interrupt has. `here`: on a request's thread, which was counted as waiting. */
-static void run(struct errand *errand, bool here)
+/* Asks, and answers unless an interrupt has. */
+static void run(struct errand *errand)
 {
 	int state = WAITING, r = errand->ask(errand);
-	/* Before the answer: whoever gets it may ask at once for what needs a free thread. */
-	if (here)
-		atomic_fetch_sub(&errand->m->waiting, 1);
 	bool answers = atomic_compare_exchange_strong(&errand->state, &state, ANSWERING);
 	if (answers) {
 		/* Waits for an interrupt that is just being handled: none comes after this. */
@@ -50,7 +47,7 @@ static void run(struct errand *errand, bool here)
 
 static void run_elsewhere(struct work *work)
 {
-	run(container_of(work, struct errand, work), false);
+	run(container_of(work, struct errand, work));
 }
 
 /*
@@ -62,9 +59,8 @@ static bool run_here(struct errand *errand)
 	struct mount *m = errand->m;
 	bool may = atomic_fetch_add(&m->waiting, 1) + 1 < m->options->max_threads;
 	if (may)
-		run(errand, true);
-	else
-		atomic_fetch_sub(&m->waiting, 1);
+		run(errand);
+	atomic_fetch_sub(&m->waiting, 1);
 	return may;
 }
 

@@ -1,8 +1,10 @@
 """§6 on a Redis server: trouble with the server is an errno, in bounded time, and passes."""
 
+import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -181,6 +183,30 @@ def test_a_server_that_stops_to_answer_times_out(server, db, mount):
         os.kill(server.process.pid, signal.SIGCONT)
     time.sleep(1.1)
     assert read(m / "k") == b"v"
+
+
+def test_who_waits_for_an_attribute_keeps_no_thread_from_others(server, db, mount):
+    db.set("k", b"v" * 1000)
+    m = mount(server.url, "timeout=3", "max_threads=4")
+    with open(m / "k", "rb") as file:
+
+        def ask():
+            with contextlib.suppress(OSError):
+                os.getxattr(file.fileno(), "user.ckfs.ttl")
+
+        crowd = [threading.Thread(target=ask) for _ in range(8)]
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            for thread in crowd:
+                thread.start()
+            time.sleep(0.3)
+            start = time.monotonic()
+            assert read(m / ".ckfs" / "stats")
+            assert time.monotonic() - start < 1
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+            for thread in crowd:
+                thread.join()
 
 
 def test_who_waits_can_be_interrupted(server, db, mount):
