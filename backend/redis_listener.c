@@ -1,16 +1,11 @@
 #include "redis_listener.h"
 
-#include "redis_nested.h"
+#include "redis_announcements.h"
 
 #include "ckfs/clock.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <xxhash.h>
-
-#define CHANNEL "__redis__:invalidate"
 
 /* Between tries, in milliseconds: after a failure, doubled each time, and after a refusal. */
 #define RETRY_MIN_MS 50
@@ -23,15 +18,9 @@
 /* Messages that are read at once before a value is. */
 #define CATCH_UP_MAX 4096
 
-/* No server takes a longer key. */
-#define KEY_BYTES_MAX (INT64_C(512) << 20)
-
-/* The words that name a message are no longer. */
-#define WORD_MAX 64
-
 uint64_t listener_hash(const struct listener *listener, const void *key, size_t n)
 {
-	return XXH3_64bits_withSeed(key, n, listener->seed);
+	return announced_hash(listener->seed, key, n);
 }
 
 void listener_init(struct listener *listener, const struct redis_target *target, int timeout_ms, uint64_t seed, struct changes *changes)
@@ -60,32 +49,6 @@ static bool wait_until(struct listener *l, pthread_cond_t *cond, int64_t end)
 
 /* --- reading --- */
 
-/* Hears of one key. */
-static int read_key(struct listener *l, struct redis_connection *c)
-{
-	char *key = NULL;
-	size_t n;
-	int r = connection_text(c, KEY_BYTES_MAX, &key, &n);
-	if (r == 0 && key)
-		changes_note(l->changes, listener_hash(l, key, n));
-	free(key);
-	return r;
-}
-
-/* The keys that changed, or nothing: all of them. */
-static int read_keys(struct listener *l, struct redis_connection *c)
-{
-	struct reply reply = {0};
-	int r = connection_head(c, &reply);
-	if (r == 0 && reply.kind == REPLY_NIL)
-		changes_note_all(l->changes);
-	else if (r == 0 && reply.kind != REPLY_ARRAY)
-		r = -EIO;
-	for (int64_t i = 0; r == 0 && reply.kind == REPLY_ARRAY && i < reply.number; i++)
-		r = read_key(l, c);
-	return r;
-}
-
 /* listener->lock is held. */
 static void send_ping(struct listener *l)
 {
@@ -108,38 +71,12 @@ static void answer_fence(struct listener *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-/*
- * One message. By RESP3: [invalidate, keys], and the plain answer to a PING. By RESP2, where it comes as of a channel: [message, channel,
- * keys], and [pong, ""].
- */
 static int read_message(struct listener *l, struct redis_connection *c)
 {
-	struct reply head = {0};
-	char *word = NULL;
-	size_t n;
-	int r = connection_head(c, &head);
-	if (r == 0 && head.kind == REPLY_STATUS) {
+	bool pong;
+	int r = announcements_read(c, l->seed, l->changes, &pong);
+	if (r == 0 && pong)
 		answer_fence(l);
-		return 0;
-	}
-	if (r == 0 && ((head.kind != REPLY_ARRAY && head.kind != REPLY_PUSH) || head.number < 2 || head.number > 4))
-		r = -EIO;
-	if (r == 0)
-		r = connection_text(c, WORD_MAX, &word, &n);
-	if (r == 0 && !word)
-		r = -EIO;
-	if (r == 0 && strcmp(word, "invalidate") == 0 && head.number == 2) {
-		r = read_keys(l, c);
-	} else if (r == 0 && strcmp(word, "message") == 0 && head.number == 3) {
-		r = nested_skip_rest(c, 1);
-		if (r == 0)
-			r = read_keys(l, c);
-	} else if (r == 0) {
-		r = nested_skip_rest(c, head.number - 1);
-		if (r == 0 && strcmp(word, "pong") == 0)
-			answer_fence(l);
-	}
-	free(word);
 	return r;
 }
 
@@ -185,47 +122,6 @@ static int take_turn(struct listener *l, int (*read)(struct listener *l, struct 
 
 /* --- what the thread does --- */
 
-/* Subscribes to the channel that stands in for pushes in RESP2. */
-static int subscribe(struct redis_connection *c)
-{
-	int64_t count;
-	connection_put_text(c, "SUBSCRIBE", CHANNEL, NULL);
-	int r = connection_send(c);
-	if (r == 0)
-		r = connection_array(c, &count);
-	return r < 0 ? r : nested_skip_rest(c, count);
-}
-
-/* A connection that announcements can be redirected to: by RESP3, for which nobody needs the right to subscribe, else by RESP2. */
-static int open_one(struct listener *l, struct redis_connection **ret, int64_t *ret_client)
-{
-	struct redis_connection *c;
-	struct error ignored;
-	struct reply hello = {0};
-	int64_t client = 0;
-	int r = connection_open(l->target, l->timeout_ms, &c, &ignored);
-	if (r < 0)
-		return r;
-	connection_put_text(c, "HELLO", "3", NULL);
-	connection_put_text(c, "CLIENT", "ID", NULL);
-	r = connection_send(c);
-	if (r == 0)
-		r = connection_head(c, &hello);
-	if (r == 0 && hello.kind == REPLY_ARRAY)
-		r = nested_skip_rest(c, hello.number);
-	if (r == 0)
-		r = connection_integer(c, &client);
-	if (r == 0 && hello.kind != REPLY_ARRAY)
-		r = subscribe(c);
-	if (r < 0) {
-		connection_close(c);
-		return r;
-	}
-	*ret = c;
-	*ret_client = client;
-	return 0;
-}
-
 /* One round, from its beginning to its end. The connection is free then. */
 static void serve_round(struct listener *l, struct redis_connection *c, int64_t client)
 {
@@ -260,7 +156,7 @@ static void *run(void *arg)
 	while (!stopping) {
 		struct redis_connection *c;
 		int64_t client;
-		int r = open_one(l, &c, &client);
+		int r = announcements_open(l->target, l->timeout_ms, &c, &client);
 		if (r == 0) {
 			serve_round(l, c, client);
 			connection_close(c);
