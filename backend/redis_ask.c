@@ -268,14 +268,28 @@ uint64_t nodes_round(struct redis_nodes *nodes, const struct bytes *name)
 	return round;
 }
 
+/* After a fence that came to `r`: whether the round was good for all that was read in it. */
+static int check(struct redis_node *node, uint64_t round, int r)
+{
+	if (r < 0 || !pool_has_lost(&node->pool, round))
+		return r;
+	listener_end(&node->listener, round);
+	return -ESTALE;
+}
+
+static int fence(struct redis_node *node, uint64_t round)
+{
+	return check(node, round, listener_fence(&node->listener, round));
+}
+
 int nodes_fence(struct redis_nodes *nodes, uint64_t round)
 {
 	if (is_single(nodes))
-		return listener_fence(&nodes->readers[0]->listener, round);
+		return fence(nodes->readers[0], round);
 	struct redis_node *node = round ? nodes_of_round(nodes, round) : NULL;
 	if (!node)
 		return -ESTALE;
-	int r = listener_fence(&node->listener, round);
+	int r = fence(node, round);
 	nodes_release(nodes, node);
 	return r;
 }
@@ -287,7 +301,7 @@ static int confirm(struct redis_nodes *n, const struct bytes *name, struct redis
 		uint64_t ticket = listener_fence_begin(&node->listener, round);
 		int r = prove_owner(n, node, name);
 		if (r == 0)
-			r = listener_fence_end(&node->listener, round, ticket);
+			r = check(node, round, listener_fence_end(&node->listener, round, ticket));
 		if (r == -ETIMEDOUT)
 			note_trouble(n, node);
 		if (r < 0)
@@ -300,7 +314,7 @@ static int confirm(struct redis_nodes *n, const struct bytes *name, struct redis
 int nodes_confirm(struct redis_nodes *nodes, const struct bytes *name, uint64_t round)
 {
 	if (is_single(nodes))
-		return listener_fence(&nodes->readers[0]->listener, round);
+		return fence(nodes->readers[0], round);
 	struct redis_node *node = round ? nodes_of_round(nodes, round) : NULL;
 	if (!node)
 		return -ESTALE;

@@ -267,6 +267,14 @@ int listener_fence(struct listener *listener, uint64_t round)
 	return listener_fence_end(listener, round, listener_fence_begin(listener, round));
 }
 
+void listener_end(struct listener *listener, uint64_t round)
+{
+	pthread_mutex_lock(&listener->lock);
+	if (listener->round == round)
+		end_round(listener);
+	pthread_mutex_unlock(&listener->lock);
+}
+
 void listener_stop(struct listener *listener)
 {
 	pthread_mutex_lock(&listener->lock);

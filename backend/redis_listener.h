@@ -65,6 +65,9 @@ int listener_fence(struct listener *listener, uint64_t round);
 uint64_t listener_fence_begin(struct listener *listener, uint64_t round);
 int listener_fence_end(struct listener *listener, uint64_t round, uint64_t ticket);
 
+/* Ends a round: not all that changes is announced any more. */
+void listener_end(struct listener *listener, uint64_t round);
+
 /* What announcements name a key by. */
 uint64_t listener_hash(const struct listener *listener, const void *key, size_t n);
 

@@ -3,6 +3,7 @@
 #include "ckfs/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 
 #define PAUSE_MIN_MS 20
@@ -19,12 +20,26 @@ void pool_init(struct redis_pool *pool, const struct redis_target *target, int t
 	pthread_condattr_destroy(&attr);
 }
 
+/* One that is about to be closed. pool->lock is held. */
+static void forget(struct redis_pool *pool, struct redis_connection *c)
+{
+	pool->open_count--;
+	for (unsigned i = 0; i < pool->armed_count; i++)
+		if (pool->armed[i] == c) {
+			pool->armed[i] = pool->armed[--pool->armed_count];
+			/* Later rounds have higher numbers. */
+			pool->lost = c->round > pool->lost ? c->round : pool->lost;
+		}
+}
+
 /* Closes what is idle. pool->lock is held. */
 static void drop_idle(struct redis_pool *pool)
 {
-	pool->open_count -= pool->idle_count;
-	while (pool->idle_count > 0)
-		connection_close(pool->idle[--pool->idle_count]);
+	while (pool->idle_count > 0) {
+		struct redis_connection *c = pool->idle[--pool->idle_count];
+		forget(pool, c);
+		connection_close(c);
+	}
 }
 
 void pool_done(struct redis_pool *pool)
@@ -72,6 +87,8 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 		pthread_cond_signal(&pool->returned);
 	} else {
 		pool->pause = 0;
+		if (c->armed)
+			pool->armed[pool->armed_count++] = c;
 	}
 	pthread_mutex_unlock(&pool->lock);
 	if (r == 0)
@@ -92,8 +109,8 @@ static int take(struct redis_pool *pool, uint64_t round, int64_t end, struct red
 			return 0;
 		}
 		/* Nobody hears any more of what it has read. */
+		forget(pool, c);
 		connection_close(c);
-		pool->open_count--;
 	}
 	if (pool->open_count < POOL_MAX) {
 		if (pool->pause && clock_ms() < pool->retry_at)
@@ -137,7 +154,7 @@ static void give_back(struct redis_pool *pool, struct redis_connection *c, bool 
 	if (clean)
 		pool->idle[pool->idle_count++] = c;
 	else
-		pool->open_count--;
+		forget(pool, c);
 	/* Where one is dead, those that sleep most likely are. */
 	if (is_dead) {
 		drop_idle(pool);
@@ -163,6 +180,20 @@ int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connec
 		if (!is_dead || !is_old || again)
 			return is_dead ? -EIO : r;
 	}
+}
+
+bool pool_has_lost(struct redis_pool *pool, uint64_t round)
+{
+	struct pollfd ends[POOL_MAX];
+	nfds_t n = 0;
+	pthread_mutex_lock(&pool->lock);
+	for (unsigned i = 0; i < pool->armed_count; i++)
+		if (pool->armed[i]->round == round)
+			ends[n++] = (struct pollfd){.fd = pool->armed[i]->transport.fd, .events = POLLRDHUP};
+	/* Under the lock, so that none is closed meanwhile. It does not wait. */
+	bool lost = pool->lost >= round || poll(ends, n, 0) != 0;
+	pthread_mutex_unlock(&pool->lock);
+	return lost;
 }
 
 unsigned pool_interruptions(struct redis_pool *pool)

@@ -19,6 +19,9 @@ struct redis_pool {
 	/* protected by lock */
 	struct redis_connection *idle[POOL_MAX];
 	unsigned idle_count, open_count; /* open: lent ones too */
+	struct redis_connection *armed[POOL_MAX]; /* open ones that a listener hears of, lent ones too */
+	unsigned armed_count;
+	uint64_t lost; /* the last round of which such a connection was closed */
 	int64_t retry_at; /* monotonic ms: before that nobody connects */
 	int pause;        /* ms */
 	int failure;      /* why the last try failed */
@@ -36,6 +39,12 @@ void pool_done(struct redis_pool *pool);
  * none: -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EIO, -ENOMEM.
  */
 int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel);
+
+/*
+ * Whether a connection that was set up for a round is gone. What was read by it is announced no more: the server forgets that when
+ * it closes one.
+ */
+bool pool_has_lost(struct redis_pool *pool, uint64_t round);
 
 /* While this stays the same, the server is the same process: what it has said of its own insides (a SCAN cursor) holds. */
 unsigned pool_interruptions(struct redis_pool *pool);

@@ -83,6 +83,13 @@ class Server:
         for number in self.listeners():
             self.client().client_kill_filter(_id=number)
 
+    def kill_readers(self) -> None:
+        """All of ckfs's connections but those that listen."""
+        listeners = self.listeners()
+        for client in self.client().client_list():
+            if client["name"] == "ckfs" and client["id"] not in listeners:
+                self.client().client_kill_filter(_id=client["id"])
+
     def calls(self) -> dict[str, int]:
         """How often each command was called."""
         stats = self.client().info("commandstats")

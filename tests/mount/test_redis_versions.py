@@ -14,6 +14,7 @@ import pytest
 from entries import Mapping
 from helpers import failure, read
 from redis_server import db, proxy, running  # noqa: F401 - fixtures
+from while_lost import interrupt_a_reader
 
 # No access list forbids HELLO.
 WITHOUT_RESP3 = ("--rename-command", "HELLO", "")
@@ -303,6 +304,45 @@ def test_a_listener_that_is_killed_hides_no_change(server, db, mount):
         server.kill_listeners()
         db.set("k", stamped(i + 100, 4096))
         assert number_of(read(m / "k"), 4096) == i + 100
+
+
+@pytest.mark.parametrize("size", [400, 4096, 200_000])
+def test_a_reading_connection_that_is_killed_hides_no_change(source, server, db, mount, size):
+    """The server announces no more what was read by it."""
+    m = mount(source)
+    for i in range(10):
+        db.set("k", stamped(i, size))
+        assert [number_of(read(m / "k"), size) for _ in range(2)] == [i, i]
+        server.kill_readers()
+        db.set("k", stamped(i + 100, size))
+        assert number_of(read(m / "k"), size) == i + 100
+
+
+def test_a_reading_connection_that_was_idle_for_too_long_hides_no_change(mount):
+    with running("--timeout", "1") as server:
+        server.client().set("k", stamped(1, 4096))
+        m = mount(server.url)
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert number_of(read(m / "k"), 4096) == 1
+            time.sleep(0.1)
+        server.client().set("k", stamped(2, 4096))
+        assert number_of(read(m / "k"), 4096) == 2
+
+
+def test_a_reader_that_is_interrupted_hides_no_change(db, proxy, mount):
+    """What it has asked for costs the connection, by which others have read."""
+    db.set("large", b"l" * 1_000_000)
+    db.set("k", stamped(1, 4096))
+    m = mount(proxy.url)
+    time.sleep(1.1)  # they have not just changed
+    os.stat(m / "large")
+    assert [number_of(read(m / "k"), 4096) for _ in range(2)] == [1, 1]
+    proxy.replies = lambda data: [data, time.sleep(2)][:1] if len(data) > 5000 else [data]
+    interrupt_a_reader(m / "large")
+    time.sleep(0.5)
+    db.set("k", stamped(2, 4096))
+    assert number_of(read(m / "k"), 4096) == 2
 
 
 def test_what_was_set_while_nobody_listened_is_seen_afterwards(server, db, mount):
