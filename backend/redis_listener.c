@@ -61,23 +61,24 @@ static void send_ping(struct listener *l)
 	l->sent++;
 }
 
-static void answer_fence(struct listener *l)
+/* 0; -EIO nobody has asked, and whoever asks next must not take this for his answer. */
+static int answer_fence(struct listener *l)
 {
 	pthread_mutex_lock(&l->lock);
-	l->answered++;
-	if (l->wanted > l->sent)
+	int r = l->answered < l->sent ? 0 : -EIO;
+	l->answered += r == 0;
+	if (r == 0 && l->wanted > l->sent)
 		send_ping(l);
 	pthread_cond_broadcast(&l->moved);
 	pthread_mutex_unlock(&l->lock);
+	return r;
 }
 
 static int read_message(struct listener *l, struct redis_connection *c)
 {
 	bool pong;
 	int r = announcements_read(c, l->seed, l->changes, &pong);
-	if (r == 0 && pong)
-		answer_fence(l);
-	return r;
+	return r == 0 && pong ? answer_fence(l) : r;
 }
 
 /* Nothing counts any more that was known by this round. listener->lock is held. */

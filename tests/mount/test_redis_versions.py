@@ -345,6 +345,27 @@ def test_a_reader_that_is_interrupted_hides_no_change(db, proxy, mount):
     assert number_of(read(m / "k"), 4096) == 2
 
 
+def test_an_answer_that_nobody_has_asked_for_hides_no_change(db, proxy, mount):
+    """It ends the round, and is not taken for the answer to each next question."""
+    first = [True]
+
+    def replies(data):
+        yield data
+        if data.startswith(b"%") and first:
+            first.clear()
+            time.sleep(0.5)
+            yield b"+PONG\r\n"
+
+    proxy.replies = replies
+    m = mount(proxy.url)
+    db.set("k", stamped(0, 4096))
+    read(m / "k")
+    time.sleep(1)
+    for i in range(30):
+        db.set("k", stamped(i, 4096))
+        assert [number_of(read(m / "k"), 4096) for _ in range(2)] == [i, i]
+
+
 def test_what_was_set_while_nobody_listened_is_seen_afterwards(server, db, mount):
     m = mount(server.url)
     for i in range(10):
