@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from announcing import number_of, stamped
 from helpers import FORMATS, failure, read
 from redis_cluster import Cluster, cluster, fresh, key_slot  # noqa: F401 - fixtures
-from test_redis_versions import number_of, stamped
 
 SIZES = [0, 1, 511, 512, 513, 4096, 65535, 65536, 65537, (1 << 20) + 1]
 

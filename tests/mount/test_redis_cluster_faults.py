@@ -7,12 +7,12 @@ import time
 
 import pytest
 
+from announcing import number_of, stamped
 from helpers import failure, read
 from redis_cluster import Cluster, cluster, fresh, go_on, key_slot, stop, wait_for, wait_for_replicas  # noqa: F401 - fixtures
 from redis_server import free_port, running
 from test_redis_cluster import names
 from test_redis_source import complaint
-from test_redis_versions import number_of, stamped
 from while_lost import interrupt_a_reader
 
 FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from announcing import number_of, stamped
 from helpers import failure, read
 from redis_cluster import Service, go_on, stop, wait_for, wait_for_replicas
 from redis_server import scripted  # noqa: F401 - a fixture
 from test_redis_source import complaint
-from test_redis_versions import number_of, stamped
 from while_lost import interrupt_a_reader
 
 FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
