@@ -7,8 +7,8 @@ int tls_prepare(struct redis_target *target, const struct options *options, stru
 {
 	(void)target;
 	(void)options;
-	return error_set(error, -EPROTONOSUPPORT, "rediss: this build has no TLS, since hiredis had none; "
-		"build ckfs with hiredis 1.0 or newer and its hiredis_ssl, or use redis://");
+	return error_set(error, -EPROTONOSUPPORT, "this build has no TLS, since hiredis had none; "
+		"build ckfs with hiredis 1.0 or newer and its hiredis_ssl, or use what is without (redis://, redis-cluster://, redis-sentinel://)");
 }
 
 int tls_new(const struct redis_target *target, struct tls **ret, struct error *error)
