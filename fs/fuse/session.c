@@ -10,11 +10,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <syslog.h>
+#include <unistd.h>
 
 /* Until the mount serves, the first thing libfuse has to say is the reason for a failure: it is kept for the one line. */
 static struct {
@@ -151,6 +153,28 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+static void *until_cancelled(void *unused)
+{
+	for (;;)
+		pause();
+	return unused;
+}
+
+/*
+ * libfuse ends its threads with pthread_cancel. glibc loads libgcc_s.so.1 for that when it is first called, and aborts
+ * the process when it cannot, as with no descriptor left: so it is called once while there are some.
+ */
+static int prepare_to_cancel_threads(struct error *error)
+{
+	pthread_t thread;
+	int r = -pthread_create(&thread, NULL, until_cancelled, NULL);
+	if (r < 0)
+		return error_set(error, r, "no thread: %s", strerror(-r));
+	pthread_cancel(thread);
+	pthread_join(thread, NULL);
+	return 0;
+}
+
 static int serve(struct mount *m, struct error *error)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
@@ -230,7 +254,9 @@ int mount_serve(struct mount *m, const char *source, struct error *error)
 	*error->text = '\0';
 	fuse_set_log_func(on_fuse_log);
 	raise_descriptor_limit();
-	int r = make_args(m->options, source, &args);
+	int r = prepare_to_cancel_threads(error);
+	if (r == 0)
+		r = make_args(m->options, source, &args);
 	if (r == 0) {
 		m->session = fuse_session_new(&args, &operations, sizeof operations, m);
 		if (!m->session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import pathlib
 import resource
@@ -290,6 +291,14 @@ class TestWithoutDescriptors:
         for _ in range(10):
             with os.scandir(short / "frame") as listing:
                 assert len([entry.stat() for entry in listing]) == len(stocked.names())
+
+    def test_a_mount_ends_when_there_are_none_left(self, stocked, mount):
+        """To end threads the C library loads another library when it first does so: that must have been early."""
+        m = mount(stocked)
+        used = {int(fd) for fd in os.listdir(f"/proc/{m.pid}/fd")}
+        free = next(fd for fd in itertools.count() if fd not in used)
+        resource.prlimit(m.pid, resource.RLIMIT_NOFILE, (free, resource.prlimit(m.pid, resource.RLIMIT_NOFILE)[1]))
+        m.unmount()
 
     def test_those_that_come_back_are_used(self, short):
         with contextlib.ExitStack() as stack:
