@@ -19,6 +19,11 @@ from names import name_of
 from redis_server import Server
 
 
+def noise(n: int) -> bytes:
+    """Random bytes that are no frame: one in 65,536 would begin like one."""
+    return (b"~" + os.urandom(n))[:n]
+
+
 class Cache:
     """What all caches have in common. `home` is a private directory for what belongs to the cache or its mounts."""
 

@@ -10,6 +10,7 @@ import numpy
 import pyarrow
 import pytest
 
+from caches import noise
 from helpers import failure, read, v3
 from redis_server import db, running, server  # noqa: F401 - fixtures
 
@@ -66,7 +67,7 @@ SIZES = [0, 1, 511, 512, 513, 4096, 65535, 65536, 65537, 1 * MIB + 1]
 
 @pytest.mark.parametrize("order", ["listed first", "opened first"])
 def test_values_of_any_size_are_exact(server, db, mount, order):
-    values = {f"v{n}": os.urandom(n) for n in SIZES}
+    values = {f"v{n}": noise(n) for n in SIZES}
     for key, value in values.items():
         db.set(key, value)
     m = mount(server.url)
@@ -77,7 +78,7 @@ def test_values_of_any_size_are_exact(server, db, mount, order):
 
 
 def test_a_value_of_64_mib_is_exact_and_takes_its_size_once(server, db, mount):
-    value = os.urandom(MIB) * 64
+    value = noise(MIB) * 64
     db.set("big", value)
     m = mount(server.url)
     assert hashlib.sha256(read(m / "big")).digest() == hashlib.sha256(value).digest()
@@ -232,7 +233,7 @@ def test_reading_leaves_no_trace_on_the_server(server, db, mount):
 
 
 def test_tools_copy_a_cache(server, db, mount):
-    values = {f"k{i}": os.urandom(i * 37) for i in range(200)}
+    values = {f"k{i}": noise(i * 37) for i in range(200)}
     db.mset(values)
     m = mount(server.url)
     for tool in (["cp", "-a"], ["rsync", "-a"]):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from announcing import WITHOUT_RESP3, mode, number_of, reader_of, server, source, stamped  # noqa: F401 - fixtures
+from caches import noise
 from helpers import failure, read
 from redis_server import db, proxy, running  # noqa: F401 - fixtures
 from while_lost import interrupt_a_reader
@@ -37,7 +38,7 @@ def test_a_small_value_that_is_read_first_costs_no_fence(server, db, mount):
 
 
 def test_a_large_value_is_fetched_once_for_all_who_open_it(server, db, mount):
-    value = os.urandom(1 << 20) * 16
+    value = noise(1 << 20) * 16
     db.set("k", value)
     m = mount(server.url)
     with concurrent.futures.ThreadPoolExecutor(6) as pool:

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from caches import noise
 from helpers import failure, read
 from redis_server import Proxy, db, proxy, running, scripted, server  # noqa: F401 - fixtures
 from while_lost import interrupt_a_reader, restart_under_load
@@ -237,7 +238,7 @@ def test_nothing_leaks_when_connections_break(server, db, proxy, mount):
 
 def test_restarts_under_load_give_errors_or_whole_values(mount):
     with running() as server:
-        value = os.urandom(300_000)
+        value = noise(300_000)
         server.client().set("k", value)
         m = mount(server.url, "timeout=2")
         restart_under_load(server, m / "k", "k", value)

@@ -1,10 +1,10 @@
 """§7 on a Redis server: what the daemon holds of a value, and of a listing."""
 
-import os
 import subprocess
 
 import pytest
 
+from caches import noise
 from helpers import failure, memory, peak, read, reset_peak
 from redis_server import db, server  # noqa: F401 - fixtures
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.memory
 
 @pytest.fixture
 def large(server, db):
-    value = os.urandom(MIB) * (SIZE // MIB)
+    value = noise(MIB) * (SIZE // MIB)
     db.set("k", value)
     return value
 
@@ -62,10 +62,10 @@ def test_many_who_open_a_value_share_it(server, large, mount):
 
 def test_versions_that_went_are_not_held(server, db, mount):
     m = mount(server.url, "cache_size=64M")
-    value = os.urandom(32 * MIB)
+    value = noise(32 * MIB)
     before = memory(m, "RssAnon", "RssShmem")
     for n in range(10):
-        db.set("k", value[n:])
+        db.set("k", value[: len(value) - n])
         assert len(read(m / "k")) == len(value) - n
     assert memory(m, "RssAnon", "RssShmem") - before <= 72 * MIB
 

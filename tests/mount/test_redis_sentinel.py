@@ -7,6 +7,7 @@ import time
 import pytest
 
 from announcing import number_of, stamped
+from caches import noise
 from helpers import failure, read
 from redis_cluster import Service, go_on, stop, wait_for, wait_for_replicas
 from redis_server import scripted  # noqa: F401 - a fixture
@@ -63,7 +64,7 @@ def test_a_master_that_is_killed_is_replaced(service, mount):
     wait_for_replicas(service.master)
     m = mount(service.url, "timeout=20")
     assert all(read(m / key) == value for key, value in values.items())
-    large = os.urandom(300_000)
+    large = noise(300_000)
     client.set("large", large)
     wait_for_replicas(service.master)
     with open(m / "large", "rb") as held:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from caches import noise
 from commands import until
 from helpers import failure, read
 from tls_server import live, pki, relay, running_tls  # noqa: F401 - fixtures
@@ -137,7 +138,7 @@ def test_who_waits_can_be_interrupted(pki, live, mount):
 
 
 def test_restarts_under_load_give_errors_or_whole_values(pki, live, mount):
-    value = os.urandom(300_000)
+    value = noise(300_000)
     live.client().set("k", value)
     m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=2")
     restart_under_load(live, m / "k", "k", value)
