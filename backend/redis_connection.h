@@ -11,6 +11,7 @@
 #include "redis_transport.h"
 
 #include "ckfs/buf.h"
+#include "ckfs/busy_poll.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,6 +25,7 @@ struct redis_connection {
 	struct transport transport;
 	int timeout_ms;            /* the longest wait without progress; -1: for ever */
 	const atomic_bool *cancel; /* looked at while waiting; NULL: none */
+	struct busy_poll busy_poll; /* how fast the server answers here */
 	bool broken;
 	bool used;                 /* it has served before: the server may have closed it since */
 	uint64_t round;            /* of the listener that it was set up with */

@@ -173,6 +173,11 @@ class Mount:
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) * 1024
 
+    def cpu_ticks(self) -> int:
+        """What the daemon has used of the CPUs so far, mostly in hundredths of a second."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
     def is_mounted(self) -> bool:
         """Also when the daemon is dead, which os.path.ismount does not see."""
         mounts = pathlib.Path("/proc/self/mounts").read_text().splitlines()

@@ -5,6 +5,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
+#include "ckfs/busy_poll.h"
 #include "ckfs/entry.h"
 #include "ckfs/error.h"
 #include "ckfs/keyring.h"
@@ -34,6 +35,8 @@ struct mount {
 	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */
 	atomic_uint waiting; /* threads of requests that wait for it themselves */
 	struct fuse_session *session;
+	struct busy_poll next_request;
+	atomic_bool awaits_next; /* a thread polls for the next request: one is enough */
 	struct timespec since;
 	int ready_fd; /* told when the mount serves; -1: nobody waits */
 	atomic_bool tuned; /* the read-ahead was set */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,22 +77,50 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	m->ready_fd = -1;
 }
 
+/*
+ * Mostly the next request follows at once: an OPEN its LOOKUP, the LOOKUP of the next file a RELEASE. A thread that
+ * looks out for it needs not be woken.
+ */
+static void await_next(struct mount *m)
+{
+	if (atomic_exchange(&m->awaits_next, true))
+		return;
+	busy_poll(&m->next_request, fuse_session_fd(m->session), POLLIN);
+	atomic_store(&m->awaits_next, false);
+}
+
+#define THEN_AWAIT_NEXT(operation, parameters, ...) \
+	static void operation##_and_next parameters \
+	{ \
+		struct mount *m = fuse_req_userdata(req); \
+		ckfs_##operation(__VA_ARGS__); \
+		await_next(m); \
+	}
+
+THEN_AWAIT_NEXT(lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), req, parent, name)
+THEN_AWAIT_NEXT(getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
+THEN_AWAIT_NEXT(open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
+THEN_AWAIT_NEXT(read, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi), req, ino, size, off, fi)
+THEN_AWAIT_NEXT(release, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
+THEN_AWAIT_NEXT(getxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size), req, ino, name, size)
+THEN_AWAIT_NEXT(listxattr, (fuse_req_t req, fuse_ino_t ino, size_t size), req, ino, size)
+
 static const struct fuse_lowlevel_ops operations = {
 	.init = on_init,
-	.lookup = ckfs_lookup,
+	.lookup = lookup_and_next,
 	.forget = ckfs_forget,
 	.forget_multi = ckfs_forget_multi,
-	.getattr = ckfs_getattr,
+	.getattr = getattr_and_next,
 	.statfs = ckfs_statfs,
-	.open = ckfs_open,
-	.read = ckfs_read,
-	.release = ckfs_release,
+	.open = open_and_next,
+	.read = read_and_next,
+	.release = release_and_next,
 	.opendir = ckfs_opendir,
 	.readdir = ckfs_readdir,
 	.readdirplus = ckfs_readdirplus,
 	.releasedir = ckfs_releasedir,
-	.getxattr = ckfs_getxattr,
-	.listxattr = ckfs_listxattr,
+	.getxattr = getxattr_and_next,
+	.listxattr = listxattr_and_next,
 };
 
 /* libfuse's arguments: ours first, the user's, and last what must not be changed. */

@@ -60,6 +60,12 @@ def until(condition, seconds: float = 5):
     return value
 
 
+def is_idle(m) -> bool:
+    before = m.cpu_ticks()
+    time.sleep(0.2)
+    return m.cpu_ticks() - before <= 1
+
+
 def descriptors(m) -> int:
     return len(os.listdir(f"/proc/{m.pid}/fd"))
 
@@ -444,13 +450,12 @@ class TestWaiting:
             running[0].send_signal(signal.SIGINT)
             running[0].wait(5)
 
-        def ticks() -> int:
-            fields = pathlib.Path(f"/proc/{m.pid}/stat").read_text().rsplit(")", 1)[1].split()
-            return int(fields[11]) + int(fields[12])
+        assert until(lambda: is_idle(m), 5)
 
-        def idle() -> bool:
-            before = ticks()
-            time.sleep(0.2)
-            return ticks() - before <= 1
 
-        assert until(idle, 5)
+def test_a_mount_that_is_not_used_is_idle(cache, mount):
+    names = cache.fill([f"k{i}" for i in range(500)], b"value")
+    m = mount(cache)
+    for name in names:
+        assert (m / name).read_bytes() == b"value"
+    assert until(lambda: is_idle(m), 5)
