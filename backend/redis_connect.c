@@ -95,6 +95,7 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	c->transport = (struct transport){.fd = -1};
 	c->timeout_ms = timeout_ms;
 	c->cancel = NULL;
+	c->busy_poll = (struct busy_poll){0};
 	c->broken = c->used = c->armed = c->asking = false;
 	c->round = c->heads_owed = c->string_owed = c->nested = 0;
 	c->redirect[0] = '\0';

@@ -22,9 +22,9 @@ static int fail(struct redis_connection *c, int r)
 /* Waits until the socket is ready. */
 static int wait_for(struct redis_connection *c, short events)
 {
-	int64_t end = clock_ms() + c->timeout_ms;
 	if (events == POLLIN && busy_poll(&c->busy_poll, c->transport.fd, events))
 		return 0;
+	int64_t end = clock_ms() + c->timeout_ms;
 	for (;;) {
 		int64_t left = c->timeout_ms < 0 ? -1 : end - clock_ms();
 		if (c->cancel && atomic_load(c->cancel))

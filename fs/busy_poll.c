@@ -3,6 +3,7 @@
 #include "ckfs/clock.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 
 /* The moment: a little more than it takes to sleep and to be woken. */
@@ -16,7 +17,23 @@
 static bool is_ready(int fd, short events)
 {
 	struct pollfd p = {.fd = fd, .events = events};
-	return poll(&p, 1, 0) != 0;
+	return poll(&p, 1, 0) > 0;
+}
+
+static bool has_one_cpu;
+
+static void count_cpus(void)
+{
+	cpu_set_t cpus;
+	has_one_cpu = sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
+}
+
+/* On one CPU all who are to run come before the thread that yields: it may sleep as well. */
+static bool is_of_use(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, count_cpus);
+	return !has_one_cpu;
 }
 
 enum outcome { CAME, CAME_NOT, TAKEN_AWAY };
@@ -51,6 +68,8 @@ static unsigned pause_after(enum outcome outcome, unsigned pause)
 
 bool busy_poll(struct busy_poll *state, int fd, short events)
 {
+	if (!is_of_use())
+		return false;
 	if (is_ready(fd, events))
 		return true;
 	unsigned rest = atomic_load_explicit(&state->rest, memory_order_relaxed);
