@@ -1,4 +1,4 @@
-"""A mount under load: it ends cleanly, leaks nothing, and a waiting call ends on a signal."""
+"""A mount under load: it ends cleanly, leaks nothing, and is idle when the load ends."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ import contextlib
 import errno
 import itertools
 import os
-import pathlib
 import resource
 import shutil
-import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import numpy
 import pyarrow
 import pytest
-import xxhash
 
-from caches import FileCache
+from beside import is_idle, processes, until
 
 MIB = 1 << 20
-GIB = 1 << 30
 
 READER = """
 import errno, os, random, sys
@@ -50,20 +45,6 @@ while True:
 """
 
 LISTER = "while ls -lR {0} >/dev/null 2>&1 || mountpoint -q {0}; do :; done"
-
-
-def until(condition, seconds: float = 5):
-    """Wait for what takes a moment. Returns the condition's last value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return value
-
-
-def is_idle(m) -> bool:
-    before = m.cpu_ticks()
-    time.sleep(0.2)
-    return m.cpu_ticks() - before <= 1
 
 
 def descriptors(m) -> int:
@@ -94,18 +75,6 @@ def reading(path):
     finally:
         with contextlib.suppress(OSError):
             os.close(fd)
-
-
-@contextlib.contextmanager
-def processes(*commands):
-    """Run commands; those that still live are killed at the end."""
-    with contextlib.ExitStack() as stack:
-        running = []
-        for command in commands:
-            process = subprocess.Popen([str(arg) for arg in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            stack.callback(lambda p=process: (p.kill(), p.communicate()))
-            running.append(process)
-        yield running
 
 
 @pytest.fixture
@@ -318,139 +287,6 @@ def failing(path) -> bool:
     except OSError:
         return True
     return False
-
-
-class TestWaiting:
-    """The first open of a large arrow entry hashes all of it. (The entries are holes: they take no room.)"""
-
-    @pytest.fixture
-    def large(self):
-        """make(key, size): a cache directory in memory with a sparse arrow entry of that size."""
-        shm = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        path = pathlib.Path(tempfile.mkdtemp(prefix="ckfs-test-", dir=shm))
-        cache = FileCache(path / "cache")
-
-        def make(key: str, size: int, checksum: bytes = bytes(8)) -> None:
-            header = b'{"s": "arrow", "m": {"format": "arrow", "original_type": "arrow"}, "v": "2.0"}'
-            start = cache.entry_header() + b"CK\x03" + struct.pack(">I", len(header)) + header + checksum
-            with open(cache.path(key), "wb") as f:
-                f.write(start + b"ARROW1\0\0")
-                f.truncate(len(start) + size - 6)
-                f.seek(0, os.SEEK_END)
-                f.write(b"ARROW1")
-
-        cache.make = make
-        yield cache
-        shutil.rmtree(path, ignore_errors=True)
-
-    ENDLESS = 256 * GIB  # a minute or more
-
-    @staticmethod
-    def checksum(size: int) -> bytes:
-        state, left, zeros = xxhash.xxh3_64(b"ARROW1\0\0"), size - 14, bytes(64 * MIB)
-        while left:
-            state.update(zeros[: min(left, len(zeros))])
-            left -= min(left, len(zeros))
-        state.update(b"ARROW1")
-        return state.digest()
-
-    @staticmethod
-    def opening(process) -> bool:
-        """Whether a process is inside openat(2)."""
-        try:
-            return pathlib.Path(f"/proc/{process.pid}/syscall").read_text().split()[0] == "257"
-        except (OSError, IndexError):
-            return False
-
-    def wait_for_open(self, m, running) -> None:
-        """Until each process hangs in its open."""
-
-        def all_wait() -> bool:
-            return all(self.opening(process) for process in running)
-
-        for _ in range(3):
-            assert until(all_wait, 10), [process.poll() for process in running]
-            time.sleep(0.1)
-
-    @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-    def test_a_process_that_waits_for_an_open_ends_on_a_signal(self, large, mount, sent):
-        large.make("k", self.ENDLESS)
-        m = mount(large)
-        with processes(["head", "-c", "1", m / "arrow/k.arrow"]) as running:
-            self.wait_for_open(m, running)
-            running[0].send_signal(sent)
-            assert running[0].wait(5) == -sent
-
-    def test_an_open_that_is_interrupted_by_a_handled_signal_gives_eintr(self, large, mount):
-        large.make("k", self.ENDLESS)
-        m = mount(large)
-        code = "import ctypes, signal, sys; libc = ctypes.CDLL(None, use_errno=True)"
-        code += "; signal.signal(signal.SIGUSR1, lambda *_: None)"
-        code += "; sys.exit(ctypes.get_errno() if libc.open(sys.argv[1].encode(), 0) < 0 else 0)"
-        with processes([sys.executable, "-c", code, m / "arrow/k.arrow"]) as running:
-            assert until(lambda: "arrow" in self.target(running[0]), 10)
-            self.wait_for_open(m, running)
-            running[0].send_signal(signal.SIGUSR1)
-            assert running[0].wait(5) == 4  # EINTR
-
-    @staticmethod
-    def target(process) -> str:
-        """Words of a process that has finished starting: its signal mask catches SIGUSR1."""
-        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-        caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
-        return "arrow" if caught >> (signal.SIGUSR1 - 1) & 1 else ""
-
-    def test_interrupted_checks_make_room_for_others(self, large, mount):
-        waiting = (os.cpu_count() or 1) + 2
-        for n in range(waiting):
-            large.make(f"endless{n}", self.ENDLESS)
-        large.make("small", MIB, self.checksum(MIB))
-        m = mount(large)
-        with processes(*(["head", "-c", "1", m / f"arrow/endless{n}.arrow"] for n in range(waiting))) as running:
-            self.wait_for_open(m, running)
-            for process in running:
-                process.send_signal(signal.SIGINT)
-            for process in running:
-                process.wait(5)
-            done = subprocess.run(["wc", "-c", m / "arrow/small.arrow"], capture_output=True, timeout=10)
-        assert done.stdout.split()[0] == str(MIB).encode(), done
-
-    def test_the_rest_is_served_while_checks_run(self, large, mount):
-        waiting = (os.cpu_count() or 1) + 2
-        for n in range(waiting):
-            large.make(f"endless{n}", self.ENDLESS)
-        large.set("other", b"value")
-        m = mount(large)
-        with processes(*(["head", "-c", "1", m / f"arrow/endless{n}.arrow"] for n in range(waiting))) as running:
-            self.wait_for_open(m, running)
-            done = subprocess.run(["cat", m / "other"], capture_output=True, timeout=10)
-        assert done.stdout == b"value"
-
-    def test_one_that_gives_up_does_not_harm_another_that_waits_for_the_same(self, large, mount):
-        large.make("k", 6 * GIB, self.checksum(6 * GIB))
-        m = mount(large)
-        with processes(*[["head", "-c", "1", m / "arrow/k.arrow"]] * 2) as running:
-            until(lambda: all(self.opening(process) for process in running), 2)
-            running[0].send_signal(signal.SIGINT)
-            assert running[1].wait(60) == 0, running[1].stderr.read()
-
-    def test_sigterm_to_the_daemon_ends_it_while_a_check_runs(self, large, mount):
-        large.make("k", self.ENDLESS)
-        m = mount(large)
-        with processes(["head", "-c", "1", m / "arrow/k.arrow"]) as running:
-            self.wait_for_open(m, running)
-            m.unmount()
-            assert running[0].wait(10) == 1
-
-    def test_a_check_that_nobody_waits_for_ends(self, large, mount):
-        large.make("k", self.ENDLESS)
-        m = mount(large)
-        with processes(["head", "-c", "1", m / "arrow/k.arrow"]) as running:
-            self.wait_for_open(m, running)
-            running[0].send_signal(signal.SIGINT)
-            running[0].wait(5)
-
-        assert until(lambda: is_idle(m), 5)
 
 
 def test_a_mount_that_is_not_used_is_idle(cache, mount):
