@@ -36,6 +36,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # A shell has its background jobs ignore ^C, and so would the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     redis_server.PROGRAM = shutil.which(config.getoption("--redis-server")) or pytest.exit("--redis-server: no such program")
     config.addinivalue_line("markers", "file_only: is about what only a cache directory has")
     config.addinivalue_line("markers", "decoding_only: is one of many about the decoding of a small value, however it was found")

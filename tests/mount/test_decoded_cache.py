@@ -39,6 +39,11 @@ def kept(m) -> float:
     return stats(m)["ckfs_decoded_bytes"]
 
 
+def all_are_closed(m) -> bool:
+    """Whether the daemon knows that no file is open: the kernel tells it a little later."""
+    return stats(m)["ckfs_open_files"] == 0
+
+
 def decoded_by(m, call) -> float:
     """How many decodings a call costs."""
     before = decodes(m)
@@ -160,6 +165,7 @@ def test_the_least_recently_used_goes_first(cache, mount, used_again, decoded):
     slurp(m / "msgpack/b.msgpack")
     if used_again:
         slurp(m / "msgpack/a.msgpack")
+    assert until(lambda: all_are_closed(m))
     slurp(m / "msgpack/c.msgpack")
     assert decoded_by(m, lambda: slurp(m / "json/a.json")) == decoded
 
