@@ -28,6 +28,6 @@ def processes(*commands):
         running = []
         for command in commands:
             process = subprocess.Popen([str(arg) for arg in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            stack.callback(lambda p=process: (p.kill(), p.communicate()))
+            stack.callback(lambda p=process: (p.kill(), p.wait(), p.stderr.close()))
             running.append(process)
         yield running
