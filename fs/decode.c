@@ -2,7 +2,6 @@
 
 #include "ckfs/key.h"
 #include "ckfs/msgpack.h"
-#include "ckfs/numpy.h"
 
 #include <errno.h>
 
@@ -149,11 +148,9 @@ static int decode_prefixed(const struct decoder *decoder, const struct document 
 	int r = compare ? prefix_check(payload, decoder->cancel) : 0;
 	verdict->envelope = d->envelope;
 	verdict->compared = compare;
-	verdict->size = d->body.length;
+	verdict->size = d->size;
 	if (r == -EBADMSG)
 		return fault(verdict, r, "checksum does not match");
-	if (r == 0 && d->fault == 0 && d->kind == DOCUMENT_NUMPY)
-		r = numpy_file_size(&d->array, &verdict->size);
 	if (r == 0)
 		slice_copy(&d->body, ret);
 	return r;

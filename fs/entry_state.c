@@ -137,8 +137,6 @@ static void touch(const struct entry *entry, enum form form)
 int entry_document_size(struct entry *entry, uint64_t *ret)
 {
 	const struct document *d = &entry->document;
-	if (d->kind == DOCUMENT_NUMPY && !entry->opens)
-		return numpy_file_size(&d->array, ret);
 	*ret = d->has_size ? d->size : entry->verdict.size;
 	return 0;
 }

@@ -46,7 +46,9 @@ static int locate_numpy(const struct slice *payload, struct document *d)
 		return r;
 	const char *reason = NULL;
 	r = numpy_read(&d->body, &d->array, &reason);
-	return r == -EUCLEAN || r == -EOPNOTSUPP ? fail(d, r, reason) : r;
+	if (r == -EUCLEAN || r == -EOPNOTSUPP)
+		return fail(d, r, reason);
+	return r < 0 ? r : numpy_file_size(&d->array, &d->size);
 }
 
 static int locate_json(const struct slice *payload, struct document *d)

@@ -40,7 +40,7 @@ struct document {
 	enum envelope envelope;
 	struct slice body;  /* where it lies in the payload, if that is known: ARROW, NUMPY, MSGPACK without an envelope */
 	bool has_size;
-	uint64_t size;      /* bytes of the document, as far as the heads tell: a check may find that they lie */
+	uint64_t size;      /* bytes of the document, of an array those of its .npy file, as far as the heads tell: a check may find that they lie */
 	struct ndarray array; /* NUMPY */
 	bool has_storage;   /* MSGPACK: the payload looks like an envelope; it is one if ENVELOPE_BYTESTORAGE, else its checksum tells */
 	struct bytestorage storage;

@@ -156,7 +156,7 @@ const struct slice *entry_payload(const struct entry *entry);
 /* LEVEL_DOCUMENT: the document; opaque when the frame is malformed. */
 const struct document *entry_document(const struct entry *entry);
 
-/* LEVEL_SIZED, for an entry without a fault: bytes of the document; of an array, those of its .npy file. 0, -ENOMEM. */
+/* LEVEL_SIZED, for an entry without a fault: bytes of the document; of an array, those of its .npy file. 0. */
 int entry_document_size(struct entry *entry, uint64_t *ret);
 
 /* LEVEL_BODY, for an entry without a fault: the document. Borrowed. */

@@ -250,18 +250,29 @@ def test_a_format_directory_lists_just_the_entries_that_have_its_view(cache, mnt
     assert {view: set(os.listdir(mnt / view)) for view in DECODED} == expected
 
 
-def test_the_sizes_that_ls_shows_are_the_lengths_read(cache, mnt):
+def sizes_shown(m) -> dict[str, int]:
+    lines = subprocess.check_output(["ls", "-l", *DECODED], cwd=m, text=True).splitlines()
+    view, shown = None, {}
+    for line in lines:
+        if line.endswith(":"):
+            view = line[:-1]
+        elif line.startswith("-"):
+            shown[f"{view}/{line.split()[-1]}"] = int(line.split()[4])
+    return shown
+
+
+def test_the_sizes_that_ls_shows_are_the_lengths_read_before_and_after(cache, mount):
     for row in ROWS:
-        if not ROWS[row].sealing and not ROWS[row].interop:
-            ROWS[row].write(cache, key_of(row))
-    wrong = {}
-    for view in DECODED:
-        listed = subprocess.check_output(["ls", "-l", mnt / view], text=True).splitlines()[1:]
-        for line in listed:
-            size, name = int(line.split()[4]), line.split()[-1]
-            if len(read(mnt / view / name)) != size:
-                wrong[view, name] = size
-    assert wrong == {}
+        ROWS[row].write(cache, key_of(row))
+    m = mount(cache, env={"CACHEKIT_MASTER_KEY": MASTER})
+    before = sizes_shown(m)
+    lengths = {name: len(read(m / name)) for name in before}
+    after = sizes_shown(m)
+    assert [differing(lengths, other) for other in (before, after, {name: len(read(m / name)) for name in after})] == [{}] * 3
+
+
+def differing(lengths: dict[str, int], other: dict[str, int]) -> dict[str, tuple]:
+    return {name: (lengths.get(name), other.get(name)) for name in lengths.keys() | other.keys() if lengths.get(name) != other.get(name)}
 
 
 def test_a_stat_of_a_view_that_does_not_apply_is_enoent(library):
