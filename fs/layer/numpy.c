@@ -10,8 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* More than the longest head: magic, two lengths, dtype, shape. */
+/*
+ * More than the longest head (magic, two lengths, dtype, shape), and more than nearly all. The second is tried first:
+ * a listing has no more than the first bytes of a value at hand.
+ */
 #define HEAD_MAX 512
+#define HEAD_USUAL 128
 
 static bool shape_read(struct bytes b, struct ndarray *a, const char **ret_reason)
 {
@@ -65,14 +69,22 @@ cut_short:
 	return -EUCLEAN;
 }
 
-int numpy_read(const struct slice *document, struct ndarray *ret, const char **ret_reason)
+static int head_of(const struct slice *document, size_t max, struct ndarray *ret, const char **ret_reason)
 {
 	uint8_t head[HEAD_MAX];
-	struct ndarray a = {0};
-	size_t n = document->length < sizeof head ? (size_t)document->length : sizeof head;
+	size_t n = document->length < max ? (size_t)document->length : max;
+	*ret = (struct ndarray){0};
+	*ret_reason = NULL;
 	int r = slice_read(document, 0, head, n);
-	if (r == 0)
-		r = head_read(bytes_of(head, n), n, &a, ret_reason);
+	return r < 0 ? r : head_read(bytes_of(head, n), n, ret, ret_reason);
+}
+
+int numpy_read(const struct slice *document, struct ndarray *ret, const char **ret_reason)
+{
+	struct ndarray a;
+	int r = head_of(document, HEAD_USUAL, &a, ret_reason);
+	if (r == -EUCLEAN && document->length > HEAD_USUAL)
+		r = head_of(document, HEAD_MAX, &a, ret_reason);
 	if (r < 0)
 		return r;
 	if (document->length - a.data_offset != a.data_length) {

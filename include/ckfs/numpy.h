@@ -33,7 +33,7 @@ int numpy_descr(const char *dtype, size_t n, struct ndarray *ret);
 
 /*
  * Reads the head of a NUMPY_RAW document and checks that dtype, shape and length agree.
- * 0; -EUCLEAN, -EOPNOTSUPP with *ret_reason (static text); -EIO.
+ * 0; -EUCLEAN, -EOPNOTSUPP with *ret_reason (static text, else NULL); -EIO, and -ENODATA when its bytes are not at hand.
  */
 int numpy_read(const struct slice *document, struct ndarray *ret, const char **ret_reason);
 

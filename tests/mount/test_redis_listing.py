@@ -7,8 +7,10 @@ import os
 import resource
 import threading
 
+import numpy as np
 import pytest
 
+from caches import RedisCache
 from helpers import FORMATS, legacy, memory
 from redis_server import Proxy, db, running, scripted, server  # noqa: F401 - fixtures
 
@@ -64,6 +66,16 @@ def test_sizes_of_a_listing_come_in_pages(server, db, mount):
     assert server.calls()["scan"] <= 8
     os.scandir(m / "raw").close()
     assert server.calls()["ping"] - before.get("ping", 0) < 100, "a fence for each page, not for each key"
+
+
+def test_sizes_of_arrays_in_a_listing_come_in_pages(server, mount, tmp_path):
+    cache = RedisCache(server, 0, tmp_path)
+    for i in range(100):
+        cache.put(f"k{i}", np.arange(5000.0 + i))
+    m = mount(server.url)
+    before = server.calls()
+    assert sorted(e.stat().st_size for e in os.scandir(m / "npy")) == [128 + 8 * (5000 + i) for i in range(100)]
+    assert server.calls()["ping"] - before.get("ping", 0) < 20, "a fence for each page, not for each array"
 
 
 class Directory:
