@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAITING, ANSWERING, INTERRUPTED };
+/* EARLY: it was interrupted before it began. */
+enum { STARTING, EARLY, WAITING, ANSWERING, INTERRUPTED };
 
 static void answer(struct errand *errand, int r)
 {
@@ -17,12 +18,17 @@ static void answer(struct errand *errand, int r)
 		errand->done(errand);
 }
 
+static bool moves(struct errand *errand, int from, int to)
+{
+	return atomic_compare_exchange_strong(&errand->state, &from, to);
+}
+
 /* Who was interrupted is answered at once; what the backend says then is dropped. */
 static void on_interrupt(fuse_req_t req, void *data)
 {
 	struct errand *errand = data;
-	int state = WAITING;
-	if (!atomic_compare_exchange_strong(&errand->state, &state, INTERRUPTED))
+	/* libfuse may call this while it is told of it, and goes on to use the request. */
+	if (moves(errand, STARTING, EARLY) || !moves(errand, WAITING, INTERRUPTED))
 		return;
 	fuse_reply_err(req, EINTR);
 	if (atomic_exchange(&errand->one_side_left, true))
@@ -32,8 +38,8 @@ static void on_interrupt(fuse_req_t req, void *data)
 /* Asks, and answers unless an interrupt has. */
 static void run(struct errand *errand)
 {
-	int state = WAITING, r = errand->ask(errand);
-	bool answers = atomic_compare_exchange_strong(&errand->state, &state, ANSWERING);
+	int r = errand->ask(errand);
+	bool answers = moves(errand, WAITING, ANSWERING);
 	if (answers) {
 		/* Waits for an interrupt that is just being handled: none comes after this. */
 		fuse_req_interrupt_func(errand->req, NULL, NULL);
@@ -64,6 +70,20 @@ static bool run_here(struct errand *errand)
 	return may;
 }
 
+/* Has it heard of interrupts. False: there was one already, and it is answered. */
+static bool begin(struct errand *errand)
+{
+	fuse_req_interrupt_func(errand->req, on_interrupt, errand);
+	if (moves(errand, STARTING, WAITING))
+		return true;
+	fuse_req_interrupt_func(errand->req, NULL, NULL);
+	fuse_reply_err(errand->req, EINTR);
+	if (errand->done)
+		errand->done(errand);
+	free(errand);
+	return false;
+}
+
 void errand_answer(struct errand *errand)
 {
 	errand->pid = fuse_req_ctx(errand->req)->pid;
@@ -87,7 +107,6 @@ void errand_start(struct errand *errand, size_t size)
 	}
 	memcpy(own, errand, size);
 	own->work.run = run_elsewhere;
-	fuse_req_interrupt_func(own->req, on_interrupt, own);
-	if (!run_here(own))
+	if (begin(own) && !run_here(own))
 		work_submit(m->waiters, &own->work);
 }

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -220,6 +221,33 @@ def test_who_waits_can_be_interrupted(server, db, mount):
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
     assert read(m / "k") == b"v" * 200_000
+
+
+def test_signals_that_come_all_the_time_harm_no_request(server, db, mount):
+    """A profiler's timer interrupts calls as they begin, while they wait, and as they end."""
+    db.mset({f"k{i}": b"v" * 1000 for i in range(20)})
+    m = mount(server.url)
+    program = """
+import os, random, signal, sys, time
+signal.signal(signal.SIGALRM, lambda *_: None)
+end = time.monotonic() + 3
+while time.monotonic() < end:
+    for i in range(20):
+        path = f"{sys.argv[1]}/k{i}"
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-3))
+        try:
+            assert os.stat(path).st_size == 1000
+        except InterruptedError:
+            pass
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-3))
+        with open(path, "rb") as f:
+            assert f.read() == b"v" * 1000
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+    running = [subprocess.Popen([sys.executable, "-c", program, str(m)], stderr=subprocess.PIPE) for _ in range(4)]
+    for r in running:
+        assert r.communicate()[1] == b"" and r.returncode == 0
+    assert read(m / "k1") == b"v" * 1000
 
 
 def test_nothing_leaks_when_connections_break(server, db, proxy, mount):
