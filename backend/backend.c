@@ -22,11 +22,16 @@ void backend_close(struct backend *backend)
 		backend->ops->close(backend);
 }
 
-int backend_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret)
+int backend_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel,
+	struct stored *ret)
 {
-	int r = backend->ops->find(backend, key, whole, spool, ret);
+	int r = backend->ops->find(backend, key, whole, spool, cancel, ret);
 	assert(r <= 0);
-	assert(r < 0 || !has_expired(ret->expires) || ret->expires + 2 > clock_unix());
+	/* It may have expired on the way here. Times are whole seconds, rounded down. */
+	if (r == 0 && has_expired(ret->expires) && ret->expires + 1 < clock_unix()) {
+		stored_done(ret);
+		r = -ENOENT;
+	}
 	return r;
 }
 
@@ -56,6 +61,18 @@ int backend_list(struct backend *backend, struct cursor **ret)
 	int r = backend->ops->list(backend, ret);
 	assert(r <= 0);
 	return r;
+}
+
+void backend_forget(struct backend *backend)
+{
+	if (backend->ops->forget)
+		backend->ops->forget(backend);
+}
+
+void backend_stop(struct backend *backend)
+{
+	if (backend->ops->stop)
+		backend->ops->stop(backend);
 }
 
 int backend_changed(struct backend *backend, struct timespec *ret)

@@ -115,10 +115,12 @@ void file_follow_path(struct file_backend *f)
 	pthread_rwlock_unlock(&f->lock);
 }
 
-static int file_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret)
+static int file_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel,
+	struct stored *ret)
 {
 	(void)whole;
 	(void)spool;
+	(void)cancel;
 	struct file_backend *f = file_of(backend);
 	char name[KEY_HEX_SIZE + 1];
 	key_hash_to_hex(&key->hash, name);

@@ -161,6 +161,7 @@ static int redis_open(const char *scheme, const char *location, const struct opt
 		return error_set(error, -ENOMEM, "no memory");
 	}
 	b->target = target;
+	b->target.stop = &b->stop;
 	/* Tried once, so that a mount that cannot work says so. The daemon opens its own. */
 	r = nodes_open(&b->nodes, error);
 	if (r < 0) {
@@ -170,6 +171,17 @@ static int redis_open(const char *scheme, const char *location, const struct opt
 	*ret = &b->backend;
 	*ret_source = steal(source);
 	return 0;
+}
+
+/* As if everything had changed: what is the same still, is found to be. */
+static void redis_forget(struct backend *backend)
+{
+	changes_note_all(&redis_of(backend)->changes);
+}
+
+static void redis_stop(struct backend *backend)
+{
+	atomic_store(&redis_of(backend)->stop, true);
 }
 
 static int redis_changed(struct backend *backend, struct timespec *ret)
@@ -283,6 +295,8 @@ const struct backend_ops redis_backend = {
 	.position = redis_position,
 	.seek = redis_seek,
 	.list_end = redis_list_end,
+	.forget = redis_forget,
+	.stop = redis_stop,
 	.changed = redis_changed,
 	.statfs = redis_statfs,
 };

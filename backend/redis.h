@@ -26,6 +26,7 @@
 struct redis_backend {
 	struct backend backend;
 	struct redis_target target;
+	atomic_bool stop; /* of the target */
 	int timeout_ms;
 	uint64_t seed; /* of all hashes of this mount: nobody can make two keys or values look the same */
 	struct changes changes;
@@ -86,7 +87,7 @@ bool redis_was_listed(struct redis_backend *b, const struct key_hash *key);
 
 /* --- redis_find.c --- */
 
-int redis_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret);
+int redis_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel, struct stored *ret);
 int redis_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool, const atomic_bool *cancel,
 	struct slice *ret);
 int redis_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret);

@@ -50,13 +50,19 @@ static bool is_trouble(int r, const struct node_answer *answer)
 	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH || r == -ENETUNREACH || r == -ETIMEDOUT || r == -EIO;
 }
 
+static bool is_stopped(const struct redis_nodes *n)
+{
+	const atomic_bool *stop = n->settings.login->stop;
+	return stop && atomic_load(stop);
+}
+
 /* True: time is left for another try. */
 static bool wait_for(struct attempt *a)
 {
 	static const struct timespec step = {.tv_nsec = PAUSE_MIN_MS * 1000000};
 	a->pause = a->pause == 0 ? PAUSE_MIN_MS : a->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : a->pause * 2;
 	for (int64_t end = clock_ms() + a->pause; clock_ms() < end;) {
-		if ((a->cancel && atomic_load(a->cancel)) || clock_ms() >= a->end)
+		if ((a->cancel && atomic_load(a->cancel)) || is_stopped(a->nodes) || clock_ms() >= a->end)
 			return false;
 		nanosleep(&step, NULL);
 	}
@@ -119,7 +125,7 @@ static int ask_other(struct attempt *a, const struct redis_address *address, str
 	r = connection_open(&target, n->settings.timeout_ms, &c, &ignored);
 	if (r < 0)
 		return r;
-	c->cancel = a->cancel;
+	connection_set_cancel(c, a->cancel);
 	r = node_ask_over(c, true, a->ask, a->arg, ret);
 	connection_close(c);
 	return r == -ECONNRESET ? -EIO : r;

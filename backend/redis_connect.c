@@ -94,7 +94,8 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 		return error_set(error, -ENOMEM, "no memory");
 	c->transport = (struct transport){.fd = -1};
 	c->timeout_ms = timeout_ms;
-	c->cancel = NULL;
+	c->stop = target->stop;
+	connection_set_cancel(c, NULL);
 	c->busy_poll = (struct busy_poll){0};
 	c->broken = c->used = c->armed = c->asking = false;
 	c->round = c->heads_owed = c->string_owed = c->nested = 0;

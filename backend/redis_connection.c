@@ -13,10 +13,31 @@
 /* How often a wait looks whether it was cancelled. */
 #define CANCEL_MS 100
 
+/* What was cancelled goes on for so long, milliseconds. */
+#define PATIENCE_MS 300
+
 static int fail(struct redis_connection *c, int r)
 {
 	c->broken = true;
 	return r;
+}
+
+void connection_set_cancel(struct redis_connection *c, const atomic_bool *cancel)
+{
+	c->cancel = cancel;
+	c->cancel_at = 0;
+}
+
+static bool is_cancelled(struct redis_connection *c)
+{
+	if (c->stop && atomic_load(c->stop))
+		return true;
+	if (!c->cancel || !atomic_load(c->cancel))
+		return false;
+	int64_t now = clock_ms();
+	if (c->cancel_at == 0)
+		c->cancel_at = now + PATIENCE_MS;
+	return now >= c->cancel_at;
 }
 
 /* Waits until the socket is ready. */
@@ -27,11 +48,11 @@ static int wait_for(struct redis_connection *c, short events)
 	int64_t end = clock_ms() + c->timeout_ms;
 	for (;;) {
 		int64_t left = c->timeout_ms < 0 ? -1 : end - clock_ms();
-		if (c->cancel && atomic_load(c->cancel))
+		if (is_cancelled(c))
 			return fail(c, -EINTR);
 		if (c->timeout_ms >= 0 && left <= 0)
 			return fail(c, -ETIMEDOUT);
-		if (c->cancel && (left < 0 || left > CANCEL_MS))
+		if ((c->stop || c->cancel) && (left < 0 || left > CANCEL_MS))
 			left = CANCEL_MS;
 		struct pollfd p = {.fd = c->transport.fd, .events = events};
 		int n = poll(&p, 1, (int)left);
@@ -240,7 +261,7 @@ int connection_read(struct redis_connection *c, void *to, size_t n)
 			return (int)got;
 		done += (size_t)got;
 		/* Progress without a wait: whoever cancelled shall not have to wait for the end of it. */
-		if (c->cancel && atomic_load(c->cancel))
+		if (is_cancelled(c))
 			return fail(c, -EINTR);
 	}
 	return 0;

@@ -24,7 +24,9 @@
 struct redis_connection {
 	struct transport transport;
 	int timeout_ms;            /* the longest wait without progress; -1: for ever */
-	const atomic_bool *cancel; /* looked at while waiting; NULL: none */
+	const atomic_bool *stop;   /* looked at while waiting; NULL: none */
+	const atomic_bool *cancel; /* the same, with some patience; NULL: none */
+	int64_t cancel_at;         /* monotonic ms: when that ends; 0: it has not begun */
 	struct busy_poll busy_poll; /* how fast the server answers here */
 	bool broken;
 	bool used;                 /* it has served before: the server may have closed it since */
@@ -51,6 +53,9 @@ void connection_close(struct redis_connection *connection);
 
 /* --- redis_connection.c --- */
 
+/* Who reads from here on may go away, and set *cancel then. What is nearly there is still read: a new connection costs more. */
+void connection_set_cancel(struct redis_connection *connection, const atomic_bool *cancel);
+
 /* Whether all that was asked for was read, so that it can serve again. */
 bool connection_is_clean(const struct redis_connection *connection);
 
@@ -67,7 +72,7 @@ int connection_send(struct redis_connection *connection);
 bool connection_has_arrived(struct redis_connection *connection);
 
 /*
- * The next head. 0; -ETIMEDOUT; -EINTR *cancel became true; -ECONNRESET the server has closed; -EIO garbled. Its text is there until the
+ * The next head. 0; -ETIMEDOUT; -EINTR it was cancelled or stopped; -ECONNRESET the server has closed; -EIO garbled. Its text is there until the
  * next read.
  */
 int connection_head(struct redis_connection *connection, struct reply *ret);

@@ -163,20 +163,26 @@ static bool is_hot(const struct record *known)
 	return known && clock_ms() < known->hot_until;
 }
 
+/* Whether the server has to be asked whether it is there still. */
+static bool is_over(const struct record *known)
+{
+	return clock_ms() >= known->deadline || has_expired(known->expires);
+}
+
 /* From what is known, if nothing was announced since. 1 and *ret; 0 it has to be looked at; -errno. */
 static int find_known(const struct look *look, const struct record *known, struct stored *ret)
 {
 	struct redis_backend *b = look->b;
 	uint64_t round = nodes_round(&b->nodes, &look->name);
 	bool usable = known->has_value && (known->whole || !look->all);
-	bool current = round != 0 && usable && clock_ms() < known->deadline && !has_expired(known->expires) &&
-		changes_of(&b->changes, look->announced, NULL) == known->change;
+	bool current = round != 0 && usable && !is_over(known) && changes_of(&b->changes, look->announced, NULL) == known->change;
 	if (!current)
 		return 0;
 	int r = nodes_confirm(&b->nodes, &look->name, round);
 	if (r < 0)
 		return r == -ESTALE ? 0 : r;
-	if (changes_of(&b->changes, look->announced, NULL) != known->change)
+	/* A server that answers late may have let it expire meanwhile: it says so after that. */
+	if (is_over(known) || changes_of(&b->changes, look->announced, NULL) != known->change)
 		return 0;
 	struct stored stored = {.version = known->version, .written = known->written, .size = known->size, .expires = known->expires};
 	r = answer(known->whole, &known->value, &stored);
@@ -186,13 +192,13 @@ static int find_known(const struct look *look, const struct record *known, struc
 	return 1;
 }
 
-static int find_anew(struct look *look, const struct key *key, const struct record *known, struct stored *ret)
+static int find_anew(struct look *look, const struct key *key, const struct record *known, const atomic_bool *cancel, struct stored *ret)
 {
 	bool settled = false;
-	int r = look_at(look, NULL, &settled);
+	int r = look_at(look, cancel, &settled);
 	if (r == 0 && may_be_same(look, known)) {
 		look->all = true;
-		r = look_at(look, NULL, &settled);
+		r = look_at(look, cancel, &settled);
 	}
 	if (r < 0)
 		return r;
@@ -206,7 +212,8 @@ static int find_anew(struct look *look, const struct key *key, const struct reco
 	return r;
 }
 
-int redis_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret)
+int redis_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel,
+	struct stored *ret)
 {
 	struct redis_backend *b = redis_of(backend);
 	struct record known = {0};
@@ -222,7 +229,7 @@ int redis_find(struct backend *backend, const struct key *key, bool whole, struc
 	look.all = whole || is_hot(is_known ? &known : NULL);
 	int r = is_known ? find_known(&look, &known, ret) : 0;
 	if (r == 0)
-		r = find_anew(&look, key, is_known ? &known : NULL, ret);
+		r = find_anew(&look, key, is_known ? &known : NULL, cancel, ret);
 	record_done(&known);
 	return r < 0 ? r : 0;
 }

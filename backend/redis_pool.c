@@ -134,6 +134,9 @@ static int borrow(struct redis_pool *pool, struct redis_connection **ret)
 	listener_catch_up(pool->listener);
 	do {
 		round = listener_round(pool->listener, &client);
+		/* Its first try may have taken all the time there is. */
+		if (clock_ms() >= end)
+			return -ETIMEDOUT;
 		pthread_mutex_lock(&pool->lock);
 		r = take(pool, round, end, &c);
 		pthread_mutex_unlock(&pool->lock);
@@ -148,7 +151,7 @@ static int borrow(struct redis_pool *pool, struct redis_connection **ret)
 static void give_back(struct redis_pool *pool, struct redis_connection *c, bool is_dead)
 {
 	bool clean = connection_is_clean(c);
-	c->cancel = NULL;
+	connection_set_cancel(c, NULL);
 	c->used = true;
 	pthread_mutex_lock(&pool->lock);
 	if (clean)
@@ -173,7 +176,7 @@ int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connec
 		int r = borrow(pool, &c);
 		if (r < 0)
 			return r;
-		c->cancel = cancel;
+		connection_set_cancel(c, cancel);
 		r = ask(c, arg);
 		bool is_dead = r == -ECONNRESET, is_old = c->used;
 		give_back(pool, c, is_dead);

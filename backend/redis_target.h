@@ -16,6 +16,8 @@
 
 #include "ckfs/error.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define REDIS_PORT 6379
@@ -31,6 +33,7 @@ struct redis_target {
 	int64_t db;
 	struct tls_settings *tls; /* NULL: no TLS */
 	bool is_sentinel; /* it has no databases */
+	const atomic_bool *stop; /* all that waits for the server gives up when this is true; borrowed; NULL: none */
 };
 
 /*

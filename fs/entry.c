@@ -229,7 +229,7 @@ static int learn_key(struct entries *entries, const struct key *key, struct key 
 	return 0;
 }
 
-int entries_find(struct entries *entries, const struct key *key, bool whole, struct entry **ret)
+int entries_find(struct entries *entries, const struct key *key, bool whole, const atomic_bool *cancel, struct entry **ret)
 {
 	struct key own;
 	struct stored stored;
@@ -237,11 +237,11 @@ int entries_find(struct entries *entries, const struct key *key, bool whole, str
 	if (r < 0)
 		return r;
 	uint64_t ask = atomic_fetch_add(&entries->asks, 1) + 1;
-	r = backend_find(entries->backend, &own, whole, &entries->spool, &stored);
+	r = backend_find(entries->backend, &own, whole, &entries->spool, cancel, &stored);
 	if (r == -EMFILE || r == -ENFILE) {
 		/* What is only kept gives way. */
 		kept_drop(&entries->kept);
-		r = backend_find(entries->backend, &own, whole, &entries->spool, &stored);
+		r = backend_find(entries->backend, &own, whole, &entries->spool, cancel, &stored);
 	}
 	if (r < 0) {
 		key_done(&own);

@@ -30,6 +30,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 	/* libfuse may call this while it is told of it, and goes on to use the request. */
 	if (moves(errand, STARTING, EARLY) || !moves(errand, WAITING, INTERRUPTED))
 		return;
+	errand->cancelled = true;
 	fuse_reply_err(req, EINTR);
 	if (atomic_exchange(&errand->one_side_left, true))
 		free(errand);
@@ -38,7 +39,8 @@ static void on_interrupt(fuse_req_t req, void *data)
 /* Asks, and answers unless an interrupt has. */
 static void run(struct errand *errand)
 {
-	int r = errand->ask(errand);
+	/* One that had to wait for a thread may have been in vain by then. */
+	int r = errand->state == INTERRUPTED ? -EINTR : errand->ask(errand);
 	bool answers = moves(errand, WAITING, ANSWERING);
 	if (answers) {
 		/* Waits for an interrupt that is just being handled: none comes after this. */

@@ -27,6 +27,8 @@ struct errand {
 	/* Lets go of what ask() has got, when nobody waits for the answer any more; NULL: nothing. Called as well after finish(). */
 	void (*done)(struct errand *errand);
 
+	atomic_bool cancelled; /* nobody waits for what ask() asks any more */
+
 	/* private */
 	struct work work;
 	atomic_int state;

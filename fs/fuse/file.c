@@ -88,14 +88,14 @@ static void finish_open(struct pending *p, int r)
  * what a lookup has just found is opened all the same: it was the newest then. But an inode that the kernel
  * may have from a listing is looked up again: ESTALE makes the kernel do that (see retries.h).
  */
-static int entry_of_inode(struct mount *m, const struct inode *inode, bool looked_up, struct entry **ret)
+static int entry_of_inode(struct mount *m, const struct inode *inode, bool looked_up, const atomic_bool *cancel, struct entry **ret)
 {
 	struct key key;
 	struct entry *entry;
 	int r = inode_key(m->inodes, inode, &key);
 	if (r < 0)
 		return r;
-	r = entries_find(m->entries, &key, false, &entry);
+	r = entries_find(m->entries, &key, false, cancel, &entry);
 	key_done(&key);
 	if (r == 0 && entry_is_interop(entry) == inode->interop && version_equal(&entry_stored(entry)->version, &inode->version)) {
 		*ret = entry;
@@ -127,7 +127,7 @@ struct opening {
 static int ask_inode(struct errand *errand)
 {
 	struct opening *o = container_of(errand, struct opening, errand);
-	return entry_of_inode(errand->m, o->inode, o->looked_up, &o->entry);
+	return entry_of_inode(errand->m, o->inode, o->looked_up, &errand->cancelled, &o->entry);
 }
 
 static void finish_inode(struct errand *errand, int r)

@@ -38,14 +38,14 @@ static bool reply_own_name(struct mount *m, fuse_req_t req, fuse_ino_t parent, c
 }
 
 /* The entry that a name without extension means: where only hashes are stored a hash if there is such an entry, else a key. */
-static int find_by_name(struct mount *m, const char *name, size_t length, bool whole, struct entry **ret)
+static int find_by_name(struct mount *m, const char *name, size_t length, bool whole, const atomic_bool *cancel, struct entry **ret)
 {
 	struct key key;
 	struct key_hash hash;
 	struct entry *entry;
 	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, length, &hash)) {
 		key_from_hash(&hash, &key);
-		int r = entries_find(m->entries, &key, whole, ret);
+		int r = entries_find(m->entries, &key, whole, cancel, ret);
 		if (r != -ENOENT)
 			return r;
 	}
@@ -53,7 +53,7 @@ static int find_by_name(struct mount *m, const char *name, size_t length, bool w
 	if (r < 0)
 		return r;
 	bool cut = !key.text;
-	r = entries_find(m->entries, &key, whole, &entry);
+	r = entries_find(m->entries, &key, whole, cancel, &entry);
 	key_done(&key);
 	if (r < 0)
 		return r;
@@ -67,15 +67,15 @@ static int find_by_name(struct mount *m, const char *name, size_t length, bool w
 }
 
 /* With the extension first, then the name as it stands. */
-static int find_in_view(struct mount *m, const struct view *view, const char *name, bool whole, struct entry **ret)
+static int find_in_view(struct mount *m, const struct view *view, const char *name, bool whole, const atomic_bool *cancel, struct entry **ret)
 {
 	size_t length = strlen(name), extension = strlen(view->extension);
 	if (extension > 0 && length > extension && strcmp(name + length - extension, view->extension) == 0) {
-		int r = find_by_name(m, name, length - extension, whole, ret);
+		int r = find_by_name(m, name, length - extension, whole, cancel, ret);
 		if (r != -ENOENT)
 			return r;
 	}
-	return find_by_name(m, name, length, whole, ret);
+	return find_by_name(m, name, length, whole, cancel, ret);
 }
 
 /* A document that makes no sense may simply be altered: its checksum tells, where it has one. */
@@ -126,7 +126,7 @@ static int ask_name(struct errand *errand)
 	struct lookup *l = container_of(errand, struct lookup, errand);
 	/* Who comes back from an ESTALE must not meet one that changes between its head and its rest. */
 	bool whole = retry_is_due(&errand->m->retries, errand->pid);
-	return find_in_view(errand->m, views[l->view_id], l->name, whole, &l->entry);
+	return find_in_view(errand->m, views[l->view_id], l->name, whole, &errand->cancelled, &l->entry);
 }
 
 static void finish_name(struct errand *errand, int r)

@@ -225,6 +225,7 @@ static int serve(struct mount *m, struct error *error)
 		r = 0;
 	fuse_loop_cfg_destroy(config);
 	/* Who still waits gets an answer while there is a session to answer through. */
+	backend_stop(m->backend);
 	entries_stop(m->entries);
 	work_pool_free(steal(m->waiters));
 	signals_stop(&signals);

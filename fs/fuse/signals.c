@@ -37,11 +37,19 @@ static void on_wake(int number)
 static void end_loop(struct signals *s)
 {
 	const struct timespec pause = {.tv_nsec = WAKE_AGAIN_MS * 1000000L};
+	/* The loop ends with the last of its threads, and some may wait for a server. */
+	backend_stop(s->m->backend);
 	fuse_session_exit(s->m->session);
 	while (!s->ended) {
 		pthread_kill(s->main, WAKE);
 		nanosleep(&pause, NULL);
 	}
+}
+
+static void drop(struct mount *m)
+{
+	backend_forget(m->backend);
+	entries_drop(m->entries);
 }
 
 static void *signals_thread(void *arg)
@@ -57,7 +65,7 @@ static void *signals_thread(void *arg)
 		if (s->ended)
 			break;
 		if (number == SIGHUP)
-			entries_drop(s->m->entries);
+			drop(s->m);
 		else if (number != WAKE)
 			end_loop(s);
 		if (s->ended)

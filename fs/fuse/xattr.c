@@ -201,7 +201,7 @@ static struct entry *held_entry(struct mount *m, const struct inode *inode)
  * The entry of an inode, whichever version is the newest: held by somebody, or still the one that the backend has. What it knows of its
  * expiry is new.
  */
-static int entry_of_inode(struct mount *m, const struct inode *inode, struct entry **ret)
+static int entry_of_inode(struct mount *m, const struct inode *inode, const atomic_bool *cancel, struct entry **ret)
 {
 	struct key key;
 	*ret = held_entry(m, inode);
@@ -210,7 +210,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, struct ent
 	int r = inode_key(m->inodes, inode, &key);
 	if (r < 0)
 		return r;
-	r = entries_find(m->entries, &key, false, ret);
+	r = entries_find(m->entries, &key, false, cancel, ret);
 	key_done(&key);
 	if (r < 0 || version_equal(&entry_stored(*ret)->version, &inode->version))
 		return r;
@@ -229,7 +229,7 @@ struct asking {
 static int ask_entry(struct errand *errand)
 {
 	struct asking *a = container_of(errand, struct asking, errand);
-	return entry_of_inode(errand->m, a->inode, &a->entry);
+	return entry_of_inode(errand->m, a->inode, &errand->cancelled, &a->entry);
 }
 
 static void finish_entry(struct errand *errand, int r)

@@ -62,10 +62,11 @@ struct backend_ops {
 
 	/*
 	 * The newest version of an entry; all of its value, if `whole`, else maybe its head. What is read whole, though it is large, is made
-	 * in `spool`.
-	 * 0; -ENOENT no such key, or expired; -EACCES, -EAGAIN, -ECONNREFUSED, -ETIMEDOUT, -EIO, -EMFILE, -ENOMEM…
+	 * in `spool`. `cancel`: nobody waits any more when it becomes true; NULL: somebody does.
+	 * 0; -ENOENT no such key, or expired; -EACCES, -EAGAIN, -ECONNREFUSED, -ETIMEDOUT, -EINTR, -EIO, -EMFILE, -ENOMEM…
 	 */
-	int (*find)(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret);
+	int (*find)(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel,
+		struct stored *ret);
 
 	/* The key with a hash, with its text, by looking at all of them. 0; -ENOENT; errors as of find. NULL: it stores no keys. */
 	int (*resolve)(struct backend *backend, const struct key_hash *hash, struct key *ret);
@@ -90,6 +91,12 @@ struct backend_ops {
 	uint64_t (*position)(const struct cursor *cursor);
 	int (*seek)(struct cursor *cursor, uint64_t position);
 	void (*list_end)(struct cursor *cursor);
+
+	/* Has all be asked again that was asked before; versions stay what they are. NULL: nothing is kept. */
+	void (*forget)(struct backend *backend);
+
+	/* Ends all waits there are and will be, with -EINTR: only close follows. NULL: nothing waits. */
+	void (*stop)(struct backend *backend);
 
 	/* When the set of names last changed. 0, -errno. */
 	int (*changed)(struct backend *backend, struct timespec *ret);
@@ -117,12 +124,15 @@ extern const struct backend_ops *const backends[];
 int backend_open(const struct options *options, struct backend **ret, char **ret_source, struct error *error);
 void backend_close(struct backend *backend);
 
-int backend_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, struct stored *ret);
+int backend_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel,
+	struct stored *ret);
 int backend_resolve(struct backend *backend, const struct key_hash *hash, struct key *ret);
 int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
 	const atomic_bool *cancel, struct slice *ret);
 int backend_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret);
 int backend_list(struct backend *backend, struct cursor **ret);
+void backend_forget(struct backend *backend);
+void backend_stop(struct backend *backend);
 int backend_changed(struct backend *backend, struct timespec *ret);
 int backend_statfs(struct backend *backend, struct statvfs *ret);
 

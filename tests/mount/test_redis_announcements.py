@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import signal
 import time
 
 import pytest
@@ -189,6 +190,25 @@ def test_all_that_is_flushed_is_announced(source, server, db, mount):
         assert all(read(m / f"k{i}") == b"v" * 1000 for i in range(20))
         flush()
         assert all(failure(m / f"k{i}") == "ENOENT" for i in range(20))
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_databases_that_are_swapped_are_seen_when_asked_to(server, mount, size):
+    """A server announces nothing of it."""
+    here, there = server.client(), server.client(db=1)
+    here.mset({"k": b"1" * size, "only": b"1"})
+    there.set("k", b"2" * size)
+    m = mount(server.url)
+    assert read(m / "k") == b"1" * size and read(m / "only") == b"1"
+    inode = os.stat(m / "k").st_ino
+    os.kill(m.pid, signal.SIGHUP)
+    assert read(m / "k") == b"1" * size and os.stat(m / "k").st_ino == inode, "what is the same stays the same"
+    here.swapdb(0, 1)
+    os.kill(m.pid, signal.SIGHUP)
+    deadline = time.monotonic() + 5
+    while read(m / "k") != b"2" * size:
+        assert time.monotonic() < deadline
+    assert failure(m / "only") == "ENOENT"
 
 
 def test_who_listens_goes_on_when_nobody_asks_any_more(server, db, mount):

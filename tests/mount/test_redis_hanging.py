@@ -4,12 +4,13 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
 from helpers import meta
-from redis_server import Proxy, db, running, server  # noqa: F401 - fixtures
+from redis_server import Proxy, db, proxy, running, server  # noqa: F401 - fixtures
 from while_lost import ends_on_a_signal
 
 
@@ -39,6 +40,21 @@ class Deaf(Proxy):
 @pytest.fixture
 def deaf(server):
     p = Deaf(server)
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def slow(server):
+    """Each connection brings a megabyte a second."""
+
+    def pieces(data: bytes):
+        for at in range(0, len(data), 1 << 14):
+            time.sleep(len(data[at : at + (1 << 14)]) / 1e6)
+            yield data[at : at + (1 << 14)]
+
+    p = Proxy(server)
+    p.replies = pieces
     yield p
     p.close()
 
@@ -114,6 +130,68 @@ def test_meta_tells_the_newest_expiry_of_what_is_open(server, db, mount):
             assert os.stat(m / "meta/k.json").st_size == len((m / "meta/k.json").read_bytes())
         db.persist("k")
         assert meta(m, "k")["expires"] == "never" and len(seen) == 3
+
+
+# Names
+
+
+def looking(*paths) -> list[subprocess.Popen]:
+    return [subprocess.Popen(["stat", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for path in paths]
+
+
+def test_a_daemon_that_waits_ends_at_once(server, db, mount):
+    db.set("k", b"v")
+    m = mount(server.url, "timeout=20")
+    assert os.stat(m / "k").st_size == 1
+    with stopped(server):
+        waiting = looking(m / "k", m / "other", m / "json/k.json")
+        time.sleep(0.5)
+        start = time.monotonic()
+        assert m.end()
+        assert time.monotonic() - start < 2
+        for w in waiting:
+            w.wait(5)
+
+
+def test_an_entry_that_expires_while_answers_are_under_way_is_gone(proxy, db, mount):
+    m = mount(proxy.url, "timeout=20")
+    os.stat(m)
+    held = threading.Event()
+
+    def hold(data: bytes) -> list[bytes]:
+        held.wait()
+        return [data]
+
+    time.sleep(1 - time.time() % 1)
+    db.set("k", b"v", px=1850)
+    assert os.stat(m / "k").st_size == 1
+    proxy.replies = hold
+    waiting = subprocess.Popen(["stat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    time.sleep(4.6)
+    held.set()
+    assert b"No such file" in waiting.communicate()[1]
+    assert not os.path.exists(m / "k")
+
+
+def test_who_went_away_leaves_no_one_waiting(slow, server, mount):
+    """Without announcements a lookup reads all of a value. Each connection brings 1 MB a second."""
+    server.client().execute_command("ACL", "SETUSER", "default", "-client|tracking")
+    db = server.client()
+    db.set("small", b"v")
+    for i in range(12):
+        db.set(f"large{i}", b"v" * 40_000_000)
+    m = mount(slow.url, "timeout=2")
+    os.stat(m)
+    for w in (went := looking(*(m / f"large{i}" for i in range(12)))):
+        assert w.poll() is None
+    time.sleep(0.5)
+    for w in went:
+        w.send_signal(signal.SIGINT)
+    for w in went:
+        w.wait(2)
+    start = time.monotonic()
+    assert os.stat(m / "small").st_size == 1
+    assert time.monotonic() - start < 1.5
 
 
 # Listings
