@@ -17,7 +17,7 @@
 /* Opens all that a mount needs, serves it, and closes it again. */
 static int run(struct options *options, int argc, char **argv, struct error *error)
 {
-	struct mount m = {.options = options, .ready_fd = -1, .retries.lock = PTHREAD_MUTEX_INITIALIZER,
+	struct mount m = {.options = options, .ready_fd = -1, .retries.lock = PTHREAD_MUTEX_INITIALIZER, .timeouts.lock = PTHREAD_MUTEX_INITIALIZER,
 		.handles.lock = PTHREAD_MUTEX_INITIALIZER};
 	cleanup_free char *source = NULL;
 	clock_gettime(CLOCK_REALTIME, &m.since);

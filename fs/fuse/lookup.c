@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <xxhash.h>
 
 static void reply_directory(struct mount *m, fuse_req_t req, uint64_t id)
 {
@@ -103,6 +104,8 @@ static void finish_lookup(struct pending *p, int r)
 		r = inodes_enter(m->inodes, p->view_id, entry_key(p->entry), entry_stored(p->entry), size, &inode);
 	if (r < 0) {
 		retry_found(&m->retries, p->pid, 0, NULL);
+		if (r == -ETIMEDOUT)
+			timeouts_note(&m->timeouts, p->pid, p->name);
 		pending_fail(p, r, reason);
 		return;
 	}
@@ -118,6 +121,7 @@ struct lookup {
 	struct errand errand;
 	unsigned view_id;
 	struct entry *entry; /* a reference */
+	uint64_t hash;       /* of the name */
 	char name[NAME_MAX + 1];
 };
 
@@ -135,12 +139,14 @@ static void finish_name(struct errand *errand, int r)
 	struct mount *m = errand->m;
 	if (r < 0)
 		retry_found(&m->retries, errand->pid, 0, NULL);
+	if (r == -ETIMEDOUT)
+		timeouts_note(&m->timeouts, errand->pid, l->hash);
 	if (r == -ENOENT) {
 		fuse_reply_err(errand->req, ENOENT);
 	} else if (r < 0) {
 		reply_error(m, errand->req, r);
 	} else {
-		const struct pending p = {.m = m, .req = errand->req, .entry = entry_ref(l->entry), .pid = errand->pid, .view_id = l->view_id, .finish = finish_lookup};
+		const struct pending p = {.m = m, .req = errand->req, .entry = entry_ref(l->entry), .pid = errand->pid, .view_id = l->view_id, .finish = finish_lookup, .name = l->hash};
 		pending_start(&p, views[l->view_id]->size_level);
 	}
 }
@@ -166,6 +172,11 @@ void ckfs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	struct lookup l = {.errand = {.m = m, .req = req, .ask = ask_name, .finish = finish_name, .done = lookup_done}};
 	l.view_id = (unsigned)(parent - INODE_ROOT);
+	l.hash = XXH3_64bits_withSeed(name, strlen(name), parent);
+	if (m->backend->ops->remote && timeouts_take(&m->timeouts, fuse_req_ctx(req)->pid, l.hash)) {
+		reply_error(m, req, -ETIMEDOUT);
+		return;
+	}
 	strcpy(l.name, name);
 	errand_start(&l.errand, sizeof l);
 }

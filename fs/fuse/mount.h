@@ -15,6 +15,7 @@
 #include "handle.h"
 #include "inode.h"
 #include "retries.h"
+#include "timeouts.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -31,6 +32,7 @@ struct mount {
 	struct inodes *inodes;
 	struct stats stats;
 	struct retries retries;
+	struct timeouts timeouts;
 	struct handles handles; /* open files and directories */
 	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */
 	atomic_uint waiting; /* threads of requests that wait for it themselves */
@@ -40,6 +42,7 @@ struct mount {
 	struct timespec since;
 	int ready_fd; /* told when the mount serves; -1: nobody waits */
 	atomic_bool tuned; /* the read-ahead was set */
+	atomic_bool init_is_due; /* the kernel's INIT is about to be answered; nothing else is asked before */
 };
 
 /* attr.c */

@@ -21,6 +21,7 @@ struct pending {
 	/* What the request needs besides. */
 	struct fuse_file_info fi; /* open */
 	fuse_ino_t ino;           /* open */
+	uint64_t name;            /* lookup: a hash of it */
 	size_t size;              /* xattr: of the caller's buffer */
 	size_t xattr;             /* getxattr: which */
 

@@ -3,6 +3,7 @@
 
 #include "buffers.h"
 #include "mountpoint.h"
+#include "parallel.h"
 #include "signals.h"
 
 #include "ckfs/cleanup.h"
@@ -60,6 +61,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 	conn->want |= conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
 	conn->max_readahead = BUFFER_SIZE;
+	parallel_init(m, conn);
 	mounting.error = NULL;
 	if (m->ready_fd < 0)
 		return;
@@ -267,7 +269,10 @@ static int mount_and_serve(struct mount *m, struct error *error)
 	signals_block();
 	int r = mount_session(m, error);
 	if (r == 0) {
-		if (!m->options->foreground)
+		r = parallel_prepare(m);
+		if (r < 0)
+			error_set(error, r, "%s", strerror(-r));
+		if (r == 0 && !m->options->foreground)
 			r = daemonise(m, error);
 		if (r == 0)
 			r = serve(m, error);

@@ -139,6 +139,44 @@ def looking(*paths) -> list[subprocess.Popen]:
     return [subprocess.Popen(["stat", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for path in paths]
 
 
+def test_lookups_in_one_directory_wait_side_by_side(server, db, mount):
+    m = mount(server.url, "timeout=2")
+    os.stat(m)
+    with stopped(server):
+        start = time.monotonic()
+        waiting = looking(*(m / f"k{i}" for i in range(5)))
+        for w in waiting:
+            assert w.wait() == 1
+        assert 1.8 < time.monotonic() - start < 3.5
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("command", [["stat", "k2"], ["ls", "."], ["ls", "json"]])
+def test_a_signal_ends_the_wait_behind_another_lookup(server, mount, command, sent):
+    m = mount(server.url, "timeout=20")
+    os.stat(m / "json")
+    with stopped(server):
+        first = looking(m / "k1")
+        time.sleep(0.3)
+        ends_on_a_signal(command[0], m / command[1], sent=sent)
+        first[0].send_signal(signal.SIGINT)
+        first[0].wait(5)
+
+
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_a_name_that_is_known_waits_once(server, db, mount, size):
+    """The kernel looks up such a name a second time when the first comes to an error."""
+    db.set("k", b"v" * size)
+    m = mount(server.url, "timeout=2")
+    assert os.stat(m / "k").st_size == size
+    with stopped(server):
+        start = time.monotonic()
+        with pytest.raises(TimeoutError):
+            os.stat(m / "k")
+        assert 1.8 < time.monotonic() - start < 3.5
+    assert os.stat(m / "k").st_size == size
+
+
 def test_a_daemon_that_waits_ends_at_once(server, db, mount):
     db.set("k", b"v")
     m = mount(server.url, "timeout=20")

@@ -11,13 +11,13 @@ import time
 from helpers import read
 
 
-def ends_on_a_signal(*command) -> None:
+def ends_on_a_signal(*command, sent: signal.Signals = signal.SIGINT) -> None:
     """Ctrl-C ends a command that waits for a stopped server at once."""
     waiting = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(0.5)
     assert waiting.poll() is None, "it has to wait"
     start = time.monotonic()
-    waiting.send_signal(signal.SIGINT)
+    waiting.send_signal(sent)
     waiting.wait(5)
     assert time.monotonic() - start < 1
 
