@@ -162,6 +162,18 @@ static void note_outcome(struct sentinel *one, int r)
 	one->retry_at = clock_ms() + one->pause;
 }
 
+/*
+ * Whether one of them has told of a later failover. One that does not answer now has not taken that back, and those that do may not have heard
+ * of it; one that was set up anew says so itself.
+ */
+static bool is_overtaken(const struct sentinels *s, uint64_t epoch)
+{
+	for (size_t i = 0; i < s->seeds->count; i++)
+		if (s->each[i].epoch > epoch)
+			return true;
+	return false;
+}
+
 int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret, struct error *error)
 {
 	struct redis_shard shard, best = {.count = 0};
@@ -177,13 +189,18 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 			failure = r;
 			*error = reason;
 		}
-		if (r < 0 || (best.count > 0 && epoch <= best_epoch))
+		if (r < 0)
+			continue;
+		s->each[i].epoch = epoch;
+		if (best.count > 0 && epoch <= best_epoch)
 			continue;
 		best = shard;
 		best_epoch = epoch;
 	}
 	if (best.count == 0)
 		return failure;
+	if (is_overtaken(s, best_epoch))
+		return error_set(error, -EAGAIN, "a sentinel that does not answer now has told of a later failover than those that do");
 	int r = topology_single(ret);
 	if (r < 0)
 		return error_set(error, r, "no memory");
@@ -195,6 +212,6 @@ void sentinels_rest(struct sentinels *s)
 {
 	for (size_t i = 0; i < s->seeds->count; i++) {
 		close_one(&s->each[i]);
-		s->each[i] = (struct sentinel){.connection = NULL};
+		s->each[i] = (struct sentinel){.epoch = s->each[i].epoch};
 	}
 }

@@ -1,6 +1,6 @@
 /*
  * Sentinels: who is the master of a service, and who its replicas are. All of them are asked, and the one that has seen the latest failover
- * is believed. Their connections are kept. One thread at a time.
+ * is believed; if that one does not answer any more, no other is that has not seen it. Their connections are kept. One thread at a time.
  */
 #ifndef CKFS_REDIS_SENTINELS_H
 #define CKFS_REDIS_SENTINELS_H
@@ -11,6 +11,7 @@ struct sentinel {
 	struct redis_connection *connection; /* NULL: none */
 	int64_t retry_at; /* monotonic ms: before that it is left alone */
 	int pause;        /* ms */
+	uint64_t epoch;   /* the number of the failover that it told of last */
 };
 
 struct sentinels {
@@ -21,12 +22,12 @@ struct sentinels {
 };
 
 /*
- * Asks them. 0 and a topology of one shard; -ENOENT none knows the service; -EACCES, -EAGAIN, -ECONNREFUSED, -ETIMEDOUT, -EIO, … none
- * could be asked: why, with the error set.
+ * Asks them. 0 and a topology of one shard; -ENOENT none knows the service; -EAGAIN those that answer have not seen the latest failover;
+ * -EACCES, -EAGAIN, -ECONNREFUSED, -ETIMEDOUT, -EIO, … none could be asked: why, with the error set.
  */
 int sentinels_ask(struct sentinels *sentinels, bool replicas, struct redis_topology *ret, struct error *error);
 
-/* Closes their connections; the next call opens them again. */
+/* Closes their connections; the next call opens them again. What they told is not forgotten. */
 void sentinels_rest(struct sentinels *sentinels);
 
 #endif

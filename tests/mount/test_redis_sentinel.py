@@ -10,7 +10,7 @@ from announcing import number_of, stamped
 from caches import noise
 from helpers import failure, read
 from redis_cluster import Service, go_on, stop, wait_for, wait_for_replicas
-from redis_server import scripted  # noqa: F401 - a fixture
+from redis_server import running, scripted  # noqa: F401 - a fixture
 from test_redis_source import complaint
 from while_lost import interrupt_a_reader
 
@@ -225,6 +225,60 @@ def test_sentinels_that_hang_are_passed_over(scripted, calm, mount):
         assert read(m / "k") == b"v"
         longest = max(longest, time.monotonic() - start)
     assert longest < 3
+
+
+def says(server, epoch: int):
+    """A sentinel's answer: this server is the master since that failover."""
+    words = [b"name", b"main", b"ip", b"127.0.0.1", b"port", b"%d" % server.port, b"flags", b"master", b"config-epoch", b"%d" % epoch]
+    return {"SENTINEL": array(*words)}
+
+
+HANGING = dict.fromkeys(["PING", "CLIENT", "SENTINEL"], b"")
+
+
+@pytest.fixture
+def two_masters(scripted, mount):
+    """Two sentinels of which only the first knows of a failover, and a mount that has heard of it: old, new, the sentinels, the mount."""
+    with running() as old, running() as new:
+        old.client().set("k", b"old")
+        new.client().set("k", b"new")
+        first, second = scripted(says(new, 2)), scripted(says(old, 1))
+        m = mount(f"redis-sentinel://127.0.0.1:{first.port},127.0.0.1:{second.port}/main", "timeout=5")
+        yield old, new, first, second, m
+
+
+def values_seen(m, seconds: float) -> set[bytes]:
+    seen, end = set(), time.monotonic() + seconds
+    while time.monotonic() < end:
+        seen.add(read(m / "k"))
+        time.sleep(0.02)
+    return seen
+
+
+@pytest.mark.parametrize("how, read_before", [("hangs", True), ("refuses", False)])
+def test_a_failover_is_not_unheard_when_the_sentinel_that_told_is_gone(two_masters, how, read_before):
+    old, new, first, second, m = two_masters
+    if read_before:
+        assert read(m / "k") == b"new"
+    first.close() if how == "refuses" else first.answers.update(HANGING)
+    first.cut()
+    assert values_seen(m, 4) == {b"new"}, "the other sentinel is not believed"
+    # But it is as soon as it knows of a later one.
+    second.answers = says(old, 3)
+    wait_for(lambda: read(m / "k") == b"old", "the next failover", 10)
+    assert values_seen(m, 1.5) == {b"old"}
+
+
+def test_sentinels_that_were_set_up_anew_are_believed(two_masters):
+    old, new, first, second, m = two_masters
+    assert read(m / "k") == b"new"
+    first.answers = says(old, 0)
+    wait_for(lambda: read(m / "k") == b"old", "it takes back what it told", 10)
+    # The other one has told of no later failover than this.
+    second.close()
+    second.cut()
+    first.answers = says(new, 1)
+    wait_for(lambda: read(m / "k") == b"new", "the next failover", 10)
 
 
 def test_who_waits_for_a_failover_can_be_interrupted(calm, mount):
