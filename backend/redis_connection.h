@@ -46,7 +46,7 @@ struct redis_connection {
 
 /*
  * Connects and logs in: AUTH, SELECT, a name, NO-TOUCH where the server knows it.
- * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EIO, -ENOMEM with the error set.
+ * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EMFILE, -EIO, -ENOMEM with the error set.
  */
 int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error);
 void connection_close(struct redis_connection *connection);

@@ -36,7 +36,7 @@ void pool_done(struct redis_pool *pool);
 /*
  * Lends a connection to `ask`, which puts commands and reads all of their replies; what it leaves unread costs the
  * connection. It is called again when a connection that had served before was dead. 0, what ask() says, or why there is
- * none: -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EIO, -ENOMEM.
+ * none: -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EMFILE, -EIO, -ENOMEM.
  */
 int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel);
 

@@ -21,6 +21,9 @@ static int connect_error(const redisContext *context, int number, const struct r
 	int r = -number;
 	if (!context)
 		return error_set(error, -ENOMEM, "no memory");
+	/* hiredis does not say that it is an errno when there could be no socket; nor does the resolver. */
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS)
+		return error_set(error, r, "%.200s: %s", where(target), strerror(number));
 	/* Only the resolver reports what is no errno. */
 	if (context->err != REDIS_ERR_IO && !target->path)
 		return error_set(error, -EHOSTUNREACH, "%.200s: %s", where(target), context->errstr);

@@ -21,7 +21,7 @@ struct transport {
 
 /*
  * Connects, within the timeout, and so does the handshake of TLS. *ret is set only then.
- * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES a certificate is not good, -EIO, … with the error set.
+ * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES a certificate is not good, -EMFILE, -EIO, … with the error set.
  */
 int transport_open(const struct redis_target *target, int timeout_ms, struct transport *ret, struct error *error);
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 import pytest
 
 from caches import noise
-from helpers import failure, read
+from helpers import failure, lookup_failure, read
 from redis_server import Proxy, db, proxy, running, scripted, server  # noqa: F401 - fixtures
 from while_lost import interrupt_a_reader, restart_under_load
 
@@ -136,6 +137,20 @@ def test_a_server_that_takes_no_more_clients_is_eagain(server, db, mount):
     db.config_set("maxclients", 1)
     assert failure(m / "k") == "EAGAIN"
     db.config_set("maxclients", 100)
+    time.sleep(1.1)  # nobody tries again for a moment
+    assert read(m / "k") == b"v"
+
+
+@pytest.mark.parametrize("by", ["socket", "port", "name"])
+def test_a_lack_of_descriptors_is_emfile_and_passes(server, db, mount, by):
+    db.set("k", b"v")
+    m = mount({"socket": server.url, "port": server.tcp, "name": f"redis://localhost:{server.port}"}[by])
+    limits = resource.prlimit(m.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(m.pid, resource.RLIMIT_NOFILE, (4, limits[1]))  # it has more, and gets none
+    db.client_kill_filter(_type="normal", skipme=True)
+    db.client_kill_filter(_type="pubsub", skipme=True)
+    assert lookup_failure(m / "k") == "EMFILE" == failure(m / "k")
+    resource.prlimit(m.pid, resource.RLIMIT_NOFILE, limits)
     time.sleep(1.1)  # nobody tries again for a moment
     assert read(m / "k") == b"v"
 
