@@ -100,6 +100,7 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	c->broken = c->used = c->armed = c->asking = false;
 	c->round = c->heads_owed = c->string_owed = c->nested = 0;
 	c->redirect[0] = '\0';
+	c->answered_ms = 0;
 	c->out = (struct buf){0};
 	c->at = c->filled = 0;
 	int r = transport_open(target, timeout_ms, &c->transport, error);

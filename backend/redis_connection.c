@@ -69,8 +69,10 @@ static ssize_t receive(struct redis_connection *c, void *to, size_t n)
 	for (;;) {
 		short events;
 		ssize_t got = transport_receive(&c->transport, to, n, &events);
-		if (got > 0)
+		if (got > 0) {
+			c->answered_ms = c->answered_ms ? c->answered_ms : clock_ms();
 			return got;
+		}
 		int r = got == -EAGAIN ? wait_for(c, events) : fail(c, (int)got);
 		if (r < 0)
 			return r;
@@ -121,6 +123,7 @@ void connection_put_text(struct redis_connection *c, ...)
 int connection_send(struct redis_connection *c)
 {
 	size_t at = 0;
+	c->answered_ms = 0;
 	int r = c->out.failed ? fail(c, -ENOMEM) : 0;
 	while (r == 0 && at < c->out.length) {
 		short events;

@@ -37,6 +37,7 @@ struct redis_connection {
 	bool asking;               /* each command is put with an ASKING before it, whose answer is not shown */
 	uint64_t nested;           /* heads that are still to be read of the reply that is being read */
 	char redirect[REDIRECT_MAX]; /* where the last REPLY_MOVED or REPLY_ASK points to */
+	int64_t answered_ms;       /* when the first bytes came after what was sent last, by clock_ms(); 0: none have */
 	struct buf out;            /* commands that were not sent yet */
 	size_t at, filled;
 	uint8_t in[CONNECTION_BUFFER];

@@ -1,6 +1,6 @@
 /*
  * When a key expires. PTTL tells how long it is, by no clock but the server's own; PEXPIRETIME, where the server knows it,
- * the exact time, which is the same at every look. The two clocks may differ: then what PTTL says counts.
+ * the exact time, which is the same at every look. The two clocks may differ: then what PTTL says counts, from when the answer began.
  */
 #include "redis.h"
 
@@ -28,7 +28,7 @@ static int64_t realtime_ms(void)
 }
 
 /* What the server's number of milliseconds that are left means. 0, -ENOENT. */
-static int expiry_of(int64_t left, int64_t at, int64_t asked_ms, struct expiry *ret)
+static int expiry_of(int64_t left, int64_t at, int64_t asked_ms, int64_t answered_ms, struct expiry *ret)
 {
 	if (left == -1) {
 		*ret = (struct expiry){.expires = 0, .deadline = INT64_MAX};
@@ -36,14 +36,15 @@ static int expiry_of(int64_t left, int64_t at, int64_t asked_ms, struct expiry *
 	}
 	if (left <= 0)
 		return -ENOENT;
-	int64_t now = realtime_ms();
 	/* Times beyond what a clock can tell are never. */
 	if (left > INT64_MAX / 4) {
 		*ret = (struct expiry){.expires = 0, .deadline = INT64_MAX};
 		return 0;
 	}
-	int64_t expires = now + left;
-	if (at > expires - SKEW_MS && at < expires + SKEW_MS)
+	int64_t now = clock_ms(), latest = realtime_ms() + left;
+	/* The server said it before a large value in front of it, which may take seconds, began to arrive. */
+	int64_t expires = latest - (now - (answered_ms > asked_ms ? answered_ms : asked_ms));
+	if (at > latest - (now - asked_ms) - SKEW_MS && at < latest + SKEW_MS)
 		expires = at;
 	*ret = (struct expiry){.expires = expires / 1000, .deadline = asked_ms + left};
 	return 0;
@@ -60,5 +61,5 @@ int redis_read_expiry(struct redis_backend *b, struct redis_connection *c, unsig
 		if (c->broken)
 			r = second;
 	}
-	return r < 0 ? r : expiry_of(left, at, asked_ms, ret);
+	return r < 0 ? r : expiry_of(left, at, asked_ms, c->answered_ms, ret);
 }

@@ -1,5 +1,7 @@
 """§1–§6 on a Redis server: what cachekit's own RedisBackend and others store, as files."""
 
+import contextlib
+import datetime
 import hashlib
 import json
 import os
@@ -10,9 +12,10 @@ import numpy
 import pyarrow
 import pytest
 
+from announcing import reader_of
 from caches import noise
-from helpers import failure, read, v3
-from redis_server import db, running, server  # noqa: F401 - fixtures
+from helpers import failure, meta, read, v3
+from redis_server import Proxy, db, running, server  # noqa: F401 - fixtures
 
 MIB = 1 << 20
 
@@ -167,6 +170,26 @@ def test_expiry_shows_in_attributes_and_follows_a_refresh(server, db, mount):
     assert os.stat(m / "k").st_ino == inode, "a TTL refresh is no new version"
     db.persist("k")
     assert os.getxattr(m / "k", "user.ckfs.expires") == b"never" == os.getxattr(m / "forever", "user.ckfs.expires")
+
+
+@pytest.mark.parametrize("options", [(), ("--rename-command", "PEXPIRETIME", "")], ids=["exact", "what is left"])
+def test_an_expiry_is_no_later_for_the_time_that_its_value_took(mount, options):
+    """The reply about it comes behind a value of 3 MB, at 1 MB/s."""
+    with running(*options) as server, contextlib.closing(Proxy(server)) as proxy:
+        server.client().set("big", noise(3_000_000), ex=1000)
+        expires = server.client().expiretime("big") if not options else int(time.time()) + 1000
+        reader_of(server, "resetchannels +@read +@connection -client|tracking")
+        m = mount(f"redis://reader:pw@127.0.0.1:{proxy.port}")
+
+        def slowly(data):
+            time.sleep(len(data) / 1e6)
+            return [data]
+
+        proxy.replies = slowly
+        start = time.monotonic()
+        shown = datetime.datetime.fromisoformat(meta(m, "big")["expires"]).timestamp()
+        assert time.monotonic() - start > 2.5
+        assert expires <= shown <= expires + (1 if options else 0)
 
 
 # Prefix and tenant
