@@ -28,6 +28,26 @@ static int explain(struct redis_connection *c, const struct redis_target *target
 		: r == -EIO ? "what answers is no Redis server" : strerror(-r), may_want_tls ? WITH_TLS : "");
 }
 
+static bool begins_with(struct bytes text, const char *word)
+{
+	return bytes_match(&text, word, strlen(word));
+}
+
+/* What to do about an error. */
+static const char *advice(const struct redis_target *target, int r, struct bytes text)
+{
+	static const char give[] = "; give user and password in the URL or -o password_file=";
+	if (r != -EACCES)
+		return "";
+	if (!target->user && !target->password)
+		return give;
+	/* SELECT or PING. */
+	if (begins_with(text, "NOPERM"))
+		return "; this user needs +@connection";
+	/* Else the server wants no login, or nobody from where we are. */
+	return begins_with(text, "WRONGPASS") || begins_with(text, "NOAUTH") || begins_with(text, "ERR invalid password") ? give : "";
+}
+
 /* The answer to one command of the login. */
 static int read_answer(struct redis_connection *c, const struct redis_target *target, struct error *error)
 {
@@ -44,8 +64,7 @@ static int read_answer(struct redis_connection *c, const struct redis_target *ta
 	buf_escaped(&text, reply.text.p, reply.text.left, 200);
 	buf_put(&text, "", 1);
 	r = r == -ENOSYS || r == -EPROTOTYPE ? -EIO : r;
-	error_set(error, r, "%.200s: %s%s", where(target), text.failed ? "no memory" : text.p,
-		r == -EACCES ? "; give user and password in the URL or -o password_file=" : "");
+	error_set(error, r, "%.200s: %s%s", where(target), text.failed ? "no memory" : text.p, advice(target, r, reply.text));
 	buf_done(&text);
 	return r;
 }

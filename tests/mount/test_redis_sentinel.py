@@ -169,7 +169,7 @@ def test_servers_and_sentinels_with_a_password(mount):
         "redis-sentinel://127.0.0.1:{sentinel}/other": ["no service", "other"],
         "redis-sentinel://127.0.0.1:{sentinel},127.0.0.1:1/other": ["no service", "other"],
         "redis-sentinel://127.0.0.1:{server}/main-1.x": ["no sentinel"],
-        "redis-sentinel://:secret@127.0.0.1:{sentinel}/main-1.x": ["AUTH", "password_file="],
+        "redis-sentinel://:secret@127.0.0.1:{sentinel}/main-1.x": ["AUTH", "without any password"],
     }.items(),
 )
 def test_what_cannot_be_mounted_says_why(calm, ckfs, tmp, url, words):

@@ -82,6 +82,23 @@ def test_a_login_that_fails_says_so(locked, ckfs, tmp, login):
     assert ("WRONGPASS" in text or "NOAUTH" in text) and "password_file=" in text and "wrong" not in text
 
 
+def test_a_right_that_is_missing_is_not_taken_for_a_login_that_is(server, ckfs, tmp):
+    server.client().execute_command("ACL", "SETUSER", "half", "on", ">pw", "~*", "+@read")
+    text = complaint(ckfs, tmp, f"unix://half:pw@{server.socket}")
+    assert "NOPERM" in text and "+@connection" in text and "password_file=" not in text
+
+
+def test_a_password_that_no_server_asks_for_is_one_too_many(server, ckfs, tmp):
+    text = complaint(ckfs, tmp, f"unix://:secret@{server.socket}")
+    assert "without any password" in text and "password_file=" not in text and "secret" not in text
+
+
+def test_who_gives_no_login_is_told_how(server, ckfs, tmp):
+    server.client().execute_command("ACL", "SETUSER", "default", "-@connection", "+auth")
+    text = complaint(ckfs, tmp, server.url)
+    assert "NOPERM" in text and "password_file=" in text
+
+
 def test_a_database_that_is_out_of_range_says_so(server, ckfs, tmp):
     assert "DB index is out of range" in complaint(ckfs, tmp, f"{server.url}?db=99")
 
