@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The kernel counts from when it reads a reply. That is no later than so many milliseconds after the line was made; if it is, an open asks in vain. */
+/* The kernel counts a line's seconds from when it reads the reply. That is no later than so many milliseconds after the reply was made. */
 #define REPLY_MS 5000
 
 /*
@@ -195,8 +195,8 @@ static double listed_seconds(const struct mount *m, const struct stored *stored)
 	return left < seconds ? (left > 0 ? left : 0) : seconds;
 }
 
-/* Appends a line to a READDIRPLUS reply. Bytes it takes; more than `size`: it did not fit. */
-static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t size, struct line *line, off_t next)
+/* Appends a line to a READDIRPLUS reply. Its seconds count from `begun`. Bytes it takes; more than `size`: it did not fit. */
+static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t size, struct line *line, off_t next, int64_t begun)
 {
 	struct fuse_entry_param e = {.attr = {.st_ino = line->number, .st_mode = line->type}};
 	struct inode *inode = NULL;
@@ -204,12 +204,12 @@ static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t 
 		e.ino = inode->id;
 		e.generation = 1;
 		e.attr_timeout = FOREVER;
-		e.entry_timeout = listed_seconds(m, &line->stored);
+		e.entry_timeout = listed_seconds(m, &line->stored) + (double)(clock_ms() - begun) / 1000;
 		attr_of_inode(m, inode, &e.attr);
 	}
 	size_t n = fuse_add_direntry_plus(NULL, to, size, line->name, &e, next);
 	if (inode && n <= size)
-		inode->listed_until = clock_ms() + (int64_t)(e.entry_timeout * 1000) + REPLY_MS;
+		inode->listed_until = begun + (int64_t)(e.entry_timeout * 1000) + REPLY_MS;
 	if (inode && n > size)
 		inodes_forget(m->inodes, inode->id, 1);
 	return n;
@@ -221,10 +221,29 @@ static size_t add_line(char *to, size_t size, const struct line *line, off_t nex
 	return fuse_add_direntry(NULL, to, size, line->name, &st, next);
 }
 
+/*
+ * A reply that waited for its last lines holds older ones. To the kernel all of them are new: it gets what is left of their seconds, or it
+ * would open what was overwritten in the meantime.
+ */
+static void shorten_lines(char *reply, size_t length, int64_t ms)
+{
+	for (size_t at = 0; at < length;) {
+		struct fuse_direntplus line;
+		memcpy(&line, reply + at, sizeof line);
+		int64_t left = (int64_t)line.entry_out.entry_valid * 1000 + line.entry_out.entry_valid_nsec / 1000000 - ms;
+		left = left > 0 ? left : 0;
+		line.entry_out.entry_valid = (uint64_t)(left / 1000);
+		line.entry_out.entry_valid_nsec = (uint32_t)(left % 1000) * 1000000;
+		memcpy(reply + at, &line, sizeof line);
+		at += FUSE_DIRENTPLUS_SIZE(&line);
+	}
+}
+
 /* Fills a reply. Bytes, or -errno when not even one line could be had. */
 static ssize_t fill(struct mount *m, struct listing *l, char *reply, size_t size, bool plus)
 {
 	size_t used = 0;
+	const int64_t begun = clock_ms();
 	for (;;) {
 		struct line line;
 		int r = next_line(m, l, plus, &line);
@@ -235,7 +254,7 @@ static ssize_t fill(struct mount *m, struct listing *l, char *reply, size_t size
 		if (r <= 0)
 			break;
 		off_t next = (off_t)l->at + 1;
-		size_t n = plus ? add_line_plus(m, (unsigned)(l->directory - INODE_ROOT), reply + used, size - used, &line, next)
+		size_t n = plus ? add_line_plus(m, (unsigned)(l->directory - INODE_ROOT), reply + used, size - used, &line, next, begun)
 				: add_line(reply + used, size - used, &line, next);
 		if (n > size - used) {
 			l->line = line;
@@ -247,6 +266,8 @@ static ssize_t fill(struct mount *m, struct listing *l, char *reply, size_t size
 		l->at++;
 		stats_add(&m->stats, listed, 1);
 	}
+	if (plus)
+		shorten_lines(reply, used, clock_ms() - begun);
 	return (ssize_t)used;
 }
 

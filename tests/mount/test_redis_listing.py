@@ -1,17 +1,20 @@
 """§3, §5 on a Redis server: a listing shows every name that was there throughout exactly once."""
 
 import collections
+import concurrent.futures
+import contextlib
 import ctypes
 import errno
 import os
 import resource
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from caches import RedisCache
-from helpers import FORMATS, legacy, memory
+from helpers import FORMATS, legacy, memory, read
 from redis_server import Proxy, db, running, scripted, server  # noqa: F401 - fixtures
 
 
@@ -192,6 +195,53 @@ def test_a_server_that_knows_no_type_for_scan_is_asked_key_by_key(server, db, mo
         assert sorted(names(m)) == sorted(f"k{i}" for i in range(500))
     finally:
         old.close()
+
+
+class Stalled(Proxy):
+    """Holds back the second page of a listing until it may go on."""
+
+    def __init__(self, server):
+        self.stalls, self.goes_on = threading.Event(), threading.Event()
+        super().__init__(server)
+
+    def _requests(self, client, upstream):
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                if b"\r\nSCAN\r\n" in data and b"\r\nSCAN\r\n$1\r\n0\r\n" not in data:
+                    self.stalls.set()
+                    self.goes_on.wait()
+                upstream.sendall(data)
+
+
+@pytest.fixture
+def stalled(server):
+    p = Stalled(server)
+    yield p
+    p.goes_on.set()
+    p.close()
+
+
+@pytest.mark.parametrize("seconds", [1.5, 7])
+def test_what_changes_while_a_listing_waits_is_new_after_it(stalled, db, mount, seconds):
+    """Though one reply has names of both pages, and the versions of the first one are still open."""
+    keys = [f"k{i}" for i in range(20)]
+    db.mset(dict.fromkeys(keys, b"old"))
+    pipe = db.pipeline(transaction=False)
+    for i in range(2000):
+        pipe.rpush(f"not shown:{i}", 1)
+    pipe.execute()
+    m = mount(stalled.url, "timeout=20")
+    with contextlib.ExitStack() as stack, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for key in keys:
+            stack.enter_context(open(m / "raw" / key, "rb"))
+        shown = pool.submit(names, m)
+        assert stalled.stalls.wait(10)
+        db.mset(dict.fromkeys(keys, b"newer"))
+        time.sleep(seconds)
+        stalled.goes_on.set()
+        assert sorted(shown.result()) == sorted(keys)
+        sizes = {os.stat(m / "raw" / key).st_size for key in keys}
+        assert ({read(m / "raw" / key) for key in keys}, sizes) == ({b"newer"}, {5})
 
 
 BIG = 64 << 20
