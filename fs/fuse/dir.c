@@ -204,7 +204,9 @@ static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t 
 		e.ino = inode->id;
 		e.generation = 1;
 		e.attr_timeout = FOREVER;
-		e.entry_timeout = listed_seconds(m, &line->stored) + (double)(clock_ms() - begun) / 1000;
+		/* One that did not fit the reply before may be as old as the reader likes. */
+		double seconds = listed_seconds(m, &line->stored) + (double)(line->made - begun) / 1000;
+		e.entry_timeout = seconds > 0 ? seconds : 0;
 		attr_of_inode(m, inode, &e.attr);
 	}
 	size_t n = fuse_add_direntry_plus(NULL, to, size, line->name, &e, next);

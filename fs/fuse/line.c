@@ -1,5 +1,6 @@
 #include "line.h"
 
+#include "ckfs/clock.h"
 #include "ckfs/known_keys.h"
 
 #include <errno.h>
@@ -118,7 +119,7 @@ int line_of_entry(struct mount *m, unsigned view_id, struct listed *listed, bool
 {
 	const struct view *view = views[view_id];
 	struct line *line = ret;
-	*line = (struct line){.type = S_IFREG, .stored = listed->stored};
+	*line = (struct line){.type = S_IFREG, .stored = listed->stored, .made = clock_ms()};
 	/* No descriptor waits for the next reply. */
 	line->stored.value = (struct slice){0};
 	int r = listed->key.text ? key_copy(&listed->key, &line->key) : known_keys_find(m->known, &listed->key.hash, &line->key);

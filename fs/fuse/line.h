@@ -15,6 +15,7 @@ struct line {
 	uint64_t number;  /* st_ino */
 	mode_t type;
 	bool has_attr;    /* the entry's size is known: its inode can go along */
+	int64_t made;     /* monotonic ms, before the entry was looked into */
 	struct key key;
 	struct stored stored;
 	uint64_t size;

@@ -244,6 +244,20 @@ def test_what_changes_while_a_listing_waits_is_new_after_it(stalled, db, mount, 
         assert ({read(m / "raw" / key) for key in keys}, sizes) == ({b"newer"}, {5})
 
 
+def test_what_changes_while_a_reader_pauses_is_new_after_it(server, db, mount):
+    """Also the name that did not fit the reply before."""
+    keys = [f"k{i}" for i in range(900)]
+    db.mset(dict.fromkeys(keys, b"old"))
+    with Directory(m := mount(server.url) / "raw") as directory:
+        for name in directory.names(20):
+            os.stat(os.fsencode(m) + b"/" + name)
+        time.sleep(1.5)
+        db.mset(dict.fromkeys(keys, b"newer"))
+        shown = [name for name in directory.names(10_000) if name not in (b".", b"..")]
+        sizes = collections.Counter(os.stat(os.fsencode(m) + b"/" + name).st_size for name in shown)
+    assert sizes == {5: len(shown)}
+
+
 BIG = 64 << 20
 
 
