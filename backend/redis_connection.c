@@ -279,6 +279,17 @@ int connection_string_end(struct redis_connection *c)
 	return r;
 }
 
+int connection_part(struct redis_connection *c, void *to, size_t max, size_t *ret)
+{
+	int64_t n = 0;
+	int r = connection_string(c, (int64_t)max, &n);
+	if (r < 0)
+		return r;
+	*ret = n < 0 ? 0 : (size_t)n;
+	r = n < 0 ? 0 : connection_read(c, to, *ret);
+	return r < 0 || n < 0 ? r : connection_string_end(c);
+}
+
 int connection_text(struct redis_connection *c, int64_t max, char **ret, size_t *ret_length)
 {
 	int64_t n;

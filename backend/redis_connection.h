@@ -92,6 +92,9 @@ int connection_read(struct redis_connection *connection, void *to, size_t n);
 /* The end of a string whose bytes were read. 0, -errno. */
 int connection_string_end(struct redis_connection *connection);
 
+/* A string of at most `max` bytes; nil is one of none. *ret: how many they are. 0, -errno. */
+int connection_part(struct redis_connection *connection, void *to, size_t max, size_t *ret);
+
 /* A whole string of at most `max` bytes, in memory from malloc with a NUL behind it. *ret NULL: nil. */
 int connection_text(struct redis_connection *connection, int64_t max, char **ret, size_t *ret_length);
 

@@ -295,15 +295,58 @@ int redis_fetch(struct backend *backend, const struct key *key, const struct sto
 	return 0;
 }
 
-/* --- */
+/* --- when a version expires --- */
 
+struct asked_expiry {
+	struct look look;
+	const struct stored *stored;
+	bool is; /* the key still has that version */
+};
+
+/* Whether a version has these bytes there. What was not fetched of it cannot tell. */
+static bool may_have(const struct slice *value, uint64_t at, const uint8_t *bytes, size_t n)
+{
+	uint8_t own[REDIS_LISTED_HEAD];
+	int r = n > 0 ? slice_read(value, at, own, n) : 0;
+	return r == -ENODATA || (r == 0 && memcmp(own, bytes, n) == 0);
+}
+
+/* Reads how large a value is, how it begins and how it ends. */
+static int read_ends(struct redis_connection *c, struct asked_expiry *a)
+{
+	const struct slice *value = &a->stored->value;
+	const size_t end = value->length < REDIS_LISTED_HEAD ? (size_t)value->length : REDIS_LISTED_HEAD;
+	uint8_t first[REDIS_LISTED_HEAD], last[REDIS_LISTED_HEAD];
+	size_t first_length = 0, last_length = 0;
+	int64_t size = 0;
+	int r = connection_integer(c, &size);
+	int second = c->broken ? 0 : connection_part(c, first, sizeof first, &first_length);
+	int third = c->broken ? 0 : connection_part(c, last, sizeof last, &last_length);
+	r = r < 0 ? r : second < 0 ? second : third;
+	a->is = r == 0 && (uint64_t)size == value->length && first_length == end && last_length == end && may_have(value, 0, first, end) &&
+		may_have(value, value->length - end, last, end);
+	return r;
+}
+
+/* The value is asked for after the expiry: as long as it is the one of the version, the expiry is, too. */
 static int ask_expiry(struct redis_connection *c, void *arg)
 {
-	struct look *look = arg;
+	struct asked_expiry *a = arg;
+	struct look *look = &a->look;
 	int64_t asked = clock_ms();
+	_Static_assert(REDIS_LISTED_HEAD == 512, "the last byte that is asked for, and the first of the last");
 	unsigned count = redis_put_expiry(look->b, c, &look->name);
+	connection_put(c, (const struct bytes[]){bytes_of("STRLEN", 6), look->name}, 2);
+	connection_put(c, (const struct bytes[]){bytes_of("GETRANGE", 8), look->name, bytes_of("0", 1), bytes_of("511", 3)}, 4);
+	connection_put(c, (const struct bytes[]){bytes_of("GETRANGE", 8), look->name, bytes_of("-512", 4), bytes_of("-1", 2)}, 4);
 	int r = connection_send(c);
-	return r < 0 ? r : redis_read_expiry(look->b, c, count, asked, &look->expiry);
+	if (r < 0)
+		return r;
+	r = redis_read_expiry(look->b, c, count, asked, &look->expiry);
+	int second = c->broken ? 0 : read_ends(c, a);
+	r = r < 0 ? r : second;
+	/* No string: nothing that a cache has stored. */
+	return r == -EPROTOTYPE ? -ENOENT : r;
 }
 
 int redis_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret)
@@ -315,14 +358,11 @@ int redis_expires(struct backend *backend, const struct key *key, const struct s
 	cleanup_free char *name = redis_name_new(b, key, &n);
 	if (!name)
 		return -ENOMEM;
-	struct look look = look_begin(b, key, name, n, NULL);
-	int r = nodes_ask(&b->nodes, &look.name, ask_expiry, &look, NULL);
-	/* Gone, and with it what it said. */
-	if (r == -ENOENT) {
-		*ret = stored->expires;
-		return 0;
-	}
+	struct asked_expiry asked = {.look = look_begin(b, key, name, n, NULL), .stored = stored};
+	int r = nodes_ask(&b->nodes, &asked.look.name, ask_expiry, &asked, NULL);
+	if (r == -ENOENT || (r == 0 && !asked.is))
+		return -ESTALE;
 	if (r == 0)
-		*ret = look.expiry.expires;
+		*ret = asked.look.expiry.expires;
 	return r;
 }

@@ -60,29 +60,17 @@ static int put_head(struct heads *h, struct head *head, struct redis_connection 
 	return 0;
 }
 
-/* A part of a value, at most `max` bytes. 0, -errno. */
-static int read_part(struct redis_connection *connection, uint8_t *to, size_t max, size_t *ret)
-{
-	int64_t n = 0;
-	int r = connection_string(connection, (int64_t)max, &n);
-	if (r < 0)
-		return r;
-	*ret = n < 0 ? 0 : (size_t)n;
-	r = n < 0 ? 0 : connection_read(connection, to, *ret);
-	return r < 0 || n < 0 ? r : connection_string_end(connection);
-}
-
 static void read_head(struct heads *h, struct head *head, struct redis_connection *connection, int64_t asked)
 {
 	int64_t size = 0;
 	size_t ignored;
 	int r = connection_integer(connection, &size), second = 0;
 	if (!connection->broken)
-		second = read_part(connection, head->bytes, sizeof head->bytes, &head->length);
+		second = connection_part(connection, head->bytes, sizeof head->bytes, &head->length);
 	r = r < 0 ? r : second;
 	if (!connection->broken && h->round == 0) {
 		memset(head->last, 0, sizeof head->last);
-		second = read_part(connection, head->last, sizeof head->last, &ignored);
+		second = connection_part(connection, head->last, sizeof head->last, &ignored);
 		r = r < 0 ? r : second;
 	}
 	if (!connection->broken) {

@@ -316,7 +316,7 @@ int entry_ask_expires(struct entry *entry)
 	int r = backend_expires(entries->backend, &entry->key, &entry->stored, &expires);
 	if (r == 0)
 		note_expiry(entry, ask, expires);
-	return r;
+	return r == -ESTALE ? 0 : r;
 }
 
 void entry_keep(struct entry *entry)

@@ -199,7 +199,7 @@ static struct entry *held_entry(struct mount *m, const struct inode *inode)
 
 /*
  * The entry of an inode, whichever version is the newest: held by somebody, or still the one that the backend has. What it knows of its
- * expiry is new.
+ * expiry is new, or the last there was to know.
  */
 static int entry_of_inode(struct mount *m, const struct inode *inode, const atomic_bool *cancel, struct entry **ret)
 {

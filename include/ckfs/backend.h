@@ -78,7 +78,7 @@ struct backend_ops {
 	int (*fetch)(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
 		const atomic_bool *cancel, struct slice *ret);
 
-	/* When an entry that was found expires, as of now: unix seconds, 0 never. 0; -EIO, errors as of find. */
+	/* When an entry that was found expires, as of now: unix seconds, 0 never. 0; -ESTALE it is no more, nor is its expiry; -EIO, errors as of find. */
 	int (*expires)(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret);
 
 	/*

@@ -136,7 +136,8 @@ struct version entry_record(const struct entry *entry);
 
 /*
  * When it expires: unix seconds, 0 never. A TTL may be rewritten at any time: this is what the latest find of this version, or
- * entry_ask_expires(), was told. That one asks the backend, and may wait. 0, errors as of backend_expires().
+ * entry_ask_expires(), was told. That one asks the backend, and may wait. Of a version that is no more it stays what it was. 0, errors as of
+ * backend_expires().
  */
 int64_t entry_expires(struct entry *entry);
 int entry_ask_expires(struct entry *entry);

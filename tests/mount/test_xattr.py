@@ -206,6 +206,28 @@ def test_a_rewritten_ttl_shows_in_expires(cache, mnt):
     assert datetime.fromisoformat(xattrs(mnt / KEY)["expires"].decode()).timestamp() == cache.expiry(KEY)
 
 
+@pytest.mark.parametrize("ttl", [None, 1000])
+@pytest.mark.parametrize("first, second", [(b"a", b"ab"), (b"old", b"new"), (b"x" * 200_000 + b"1", b"x" * 200_000 + b"2"), (b"", b"a")])
+def test_an_open_version_keeps_its_expiry(cache, mnt, first, second, ttl):
+    """The last that it had, when its key has another one or is gone."""
+
+    def shown():
+        lasts = absent(file.fileno(), "user.ckfs.ttl") or int(os.getxattr(file.fileno(), "user.ckfs.ttl")) > 500
+        return os.getxattr(file.fileno(), "user.ckfs.expires"), lasts
+
+    cache.set(KEY, first, ttl=ttl and 3000)
+    with open(mnt / KEY, "rb") as file:
+        assert file.read() == first
+        if ttl:
+            cache.refresh_ttl(KEY, ttl)
+        own = shown()
+        assert (own[0] == b"never", own[1]) == (not ttl, True)
+        cache.set(KEY, second, ttl=100)
+        assert (shown(), int(xattrs(mnt / KEY)["ttl"]) <= 100) == (own, True)
+        cache.delete(KEY)
+        assert shown() == own
+
+
 @pytest.mark.file_only  # a server takes no such moment
 @pytest.mark.parametrize("expires", [2**63, 2**64 - 1, 253402300800])
 def test_an_expiry_past_the_year_9999_harms_nothing(cache, mnt, expires):
