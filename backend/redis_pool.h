@@ -7,7 +7,8 @@
 
 #include "redis_listener.h"
 
-#define POOL_MAX 8
+/* More than are fetched at once (FETCHES_MAX), so that a lookup finds a free one. */
+#define POOL_MAX 16
 
 struct redis_pool {
 	const struct redis_target *target; /* borrowed */

@@ -42,7 +42,9 @@ int entries_new(const struct entries_parts *parts, struct entries **ret)
 	if (r == 0)
 		r = cache_new(&e->cache);
 	if (r == 0)
-		r = work_pool_new(cores > 0 ? (unsigned)cores : 1, &e->pool);
+		r = work_pool_new(cores > 0 ? (unsigned)cores : 1, &e->decoders);
+	if (r == 0)
+		r = work_pool_new(FETCHES_MAX, &e->fetchers);
 	if (r < 0) {
 		entries_free(e);
 		return r;
@@ -60,7 +62,9 @@ void entries_stop(struct entries *entries)
 		for (node = entries->held.buckets[i]; node; node = node->next)
 			container_of(node, struct entry, node)->cancel = true;
 	pthread_mutex_unlock(&entries->lock);
-	work_pool_free(steal(entries->pool));
+	/* What one of them does may go on in the other: both are there until both have ended. */
+	work_pool_stop(entries->fetchers);
+	work_pool_stop(entries->decoders);
 }
 
 void entries_free(struct entries *entries)
@@ -68,7 +72,8 @@ void entries_free(struct entries *entries)
 	if (!entries)
 		return;
 	kept_done(&entries->kept);
-	work_pool_free(entries->pool);
+	work_pool_free(entries->fetchers);
+	work_pool_free(entries->decoders);
 	assert(entries->held.count == 0);
 	table_done(&entries->held);
 	learnt_free(entries->learnt);

@@ -16,6 +16,9 @@
 #define KEPT_MS 1000
 #define KEPT_MAX 256
 
+/* Values that are fetched at once. It leaves some of the connections to a server for lookups, which are short. */
+#define FETCHES_MAX 12
+
 /* Entries kept for a moment, in the order of their deadlines, and the thread that lets them go. */
 struct kept {
 	pthread_mutex_t lock;
@@ -35,7 +38,8 @@ struct entries {
 	const struct keyring *keyring;
 	struct learnt *learnt;
 	struct cache *cache;
-	struct work_pool *pool;
+	struct work_pool *decoders; /* one thread a core */
+	struct work_pool *fetchers; /* threads that wait for a remote backend: none starts for a local one */
 	struct spool spool;
 	struct kept kept;
 	atomic_bool stopping;
@@ -70,6 +74,7 @@ struct entry {
 	struct entry_wait *waiting;
 	atomic_bool cancel;
 	struct work work;
+	struct work_pool *place; /* whose thread peels; of the thread that peels */
 
 	/* from the beginning, rewritten on the way to HAVE_PAYLOAD */
 	struct frame frame;
@@ -126,6 +131,9 @@ struct step {
 	/* Bytes that it reads or makes. */
 	uint64_t (*cost)(struct entry *entry, unsigned have);
 };
+
+/* peel_steps.c */
+extern const struct step step_fetch;
 
 /* peel_decode.c */
 extern const struct step step_body, step_json, step_summary;

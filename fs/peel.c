@@ -69,13 +69,25 @@ static void tell(struct entry_wait *wait, int r)
 	}
 }
 
+/*
+ * Whose threads a step that takes long runs on; NULL: any thread will do. Fetching waits, and must not keep a core's thread from
+ * decoding meanwhile, nor a short fetch waiting for a long one.
+ */
+static struct work_pool *place_of(struct entry *entry, const struct step *step)
+{
+	if (step->cost(entry, entry->have) <= QUICK_BYTES)
+		return NULL;
+	return step == &step_fetch ? entry->entries->fetchers : entry->entries->decoders;
+}
+
 static void peel_on_worker(struct work *work);
 
 /*
- * Peels until nobody waits any more. A step that takes long moves to a worker, which goes on here.
+ * Peels until nobody waits any more, on a thread of `here` (NULL: a request's). A step that takes long moves to its place, where a worker
+ * goes on with this.
  * The caller has set `peeling` and holds a reference, which this drops.
  */
-static void peel_for_waiting(struct entry *entry, bool on_worker)
+static void peel_for_waiting(struct entry *entry, const struct work_pool *here)
 {
 	int r = 0;
 	for (;;) {
@@ -94,9 +106,11 @@ static void peel_for_waiting(struct entry *entry, bool on_worker)
 		tell(ready, r);
 		if (!step)
 			break;
-		if (!on_worker && step->cost(entry, entry->have) > QUICK_BYTES) {
+		struct work_pool *place = place_of(entry, step);
+		if (place && place != here) {
+			entry->place = place;
 			entry->work.run = peel_on_worker;
-			work_submit(entry->entries->pool, &entry->work);
+			work_submit(place, &entry->work);
 			return;
 		}
 		r = run_step(entry, step);
@@ -106,7 +120,8 @@ static void peel_for_waiting(struct entry *entry, bool on_worker)
 
 static void peel_on_worker(struct work *work)
 {
-	peel_for_waiting(container_of(work, struct entry, work), true);
+	struct entry *entry = container_of(work, struct entry, work);
+	peel_for_waiting(entry, entry->place);
 }
 
 void entry_peel(struct entry *entry, enum level level, struct entry_wait *wait)
@@ -125,7 +140,7 @@ void entry_peel(struct entry *entry, enum level level, struct entry_wait *wait)
 	if (over)
 		wait->done(wait, r);
 	else if (start)
-		peel_for_waiting(entry_ref(entry), false);
+		peel_for_waiting(entry_ref(entry), NULL);
 }
 
 bool entry_peel_cancel(struct entry *entry, struct entry_wait *wait)

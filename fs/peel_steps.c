@@ -225,8 +225,9 @@ static uint64_t cost_of_document(struct entry *entry, unsigned have)
 	return entry->locate_cost;
 }
 
+const struct step step_fetch = {run_fetch, cost_of_fetch};
+
 static const struct step
-	step_fetch = {run_fetch, cost_of_fetch},
 	step_payload = {run_payload, cost_of_payload},
 	step_document = {run_document, cost_of_document};
 

@@ -71,9 +71,9 @@ void work_submit(struct work_pool *pool, struct work *work)
 {
 	work->next = NULL;
 	pthread_mutex_lock(&pool->lock);
-	if (pool->queued >= pool->idle && pool->started < pool->thread_count)
+	if (!pool->ending && pool->queued >= pool->idle && pool->started < pool->thread_count)
 		start_thread(pool);
-	bool queued = pool->started > 0;
+	bool queued = !pool->ending && pool->started > 0;
 	if (queued) {
 		*pool->last = work;
 		pool->last = &work->next;
@@ -103,16 +103,22 @@ bool work_withdraw(struct work_pool *pool, struct work *work)
 	return found;
 }
 
-void work_pool_free(struct work_pool *pool)
+void work_pool_stop(struct work_pool *pool)
 {
-	if (!pool)
-		return;
 	pthread_mutex_lock(&pool->lock);
 	pool->ending = true;
 	pthread_cond_broadcast(&pool->changed);
 	pthread_mutex_unlock(&pool->lock);
-	for (unsigned i = 0; i < pool->started; i++)
-		pthread_join(pool->threads[i], NULL);
+	/* None is started any more. */
+	for (; pool->started > 0; pool->started--)
+		pthread_join(pool->threads[pool->started - 1], NULL);
+}
+
+void work_pool_free(struct work_pool *pool)
+{
+	if (!pool)
+		return;
+	work_pool_stop(pool);
 	pthread_cond_destroy(&pool->changed);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);

@@ -1,4 +1,4 @@
-/* A pool of threads for what takes long: hashing and decoding, never more at once than there are cores. */
+/* A pool of threads for what takes long: hashing and decoding, on no more of them than there are cores; waiting for a network, on others. */
 #ifndef CKFS_WORK_H
 #define CKFS_WORK_H
 
@@ -14,7 +14,10 @@ struct work_pool;
 /* Threads start with the first work. 0, -ENOMEM. */
 int work_pool_new(unsigned threads, struct work_pool **ret);
 
-/* Runs what is queued to its end, then stops. */
+/* Runs what is queued to its end, and ends the threads. What is submitted from then on runs where it is submitted. */
+void work_pool_stop(struct work_pool *pool);
+
+/* Stops it, too. */
 void work_pool_free(struct work_pool *pool);
 
 /* Queues work; it is the caller's again once run() was entered. */
