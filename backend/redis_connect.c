@@ -115,6 +115,7 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	c->timeout_ms = timeout_ms;
 	c->stop = target->stop;
 	connection_set_cancel(c, NULL);
+	c->progress = NULL;
 	c->busy_poll = (struct busy_poll){0};
 	c->broken = c->used = c->armed = c->asking = false;
 	c->round = c->heads_owed = c->string_owed = c->nested = 0;

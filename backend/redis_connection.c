@@ -71,6 +71,8 @@ static ssize_t receive(struct redis_connection *c, void *to, size_t n)
 		ssize_t got = transport_receive(&c->transport, to, n, &events);
 		if (got > 0) {
 			c->answered_ms = c->answered_ms ? c->answered_ms : clock_ms();
+			if (c->progress)
+				atomic_fetch_add_explicit(c->progress, 1, memory_order_relaxed);
 			return got;
 		}
 		int r = got == -EAGAIN ? wait_for(c, events) : fail(c, (int)got);

@@ -27,6 +27,7 @@ struct redis_connection {
 	const atomic_bool *stop;   /* looked at while waiting; NULL: none */
 	const atomic_bool *cancel; /* the same, with some patience; NULL: none */
 	int64_t cancel_at;         /* monotonic ms: when that ends; 0: it has not begun */
+	atomic_uint_least64_t *progress; /* counts whenever something arrives; NULL: nobody looks */
 	struct busy_poll busy_poll; /* how fast the server answers here */
 	bool broken;
 	bool used;                 /* it has served before: the server may have closed it since */

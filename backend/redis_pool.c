@@ -9,6 +9,9 @@
 #define PAUSE_MIN_MS 20
 #define PAUSE_MAX_MS 1000
 
+/* How often a wait for a connection looks whether there is progress, and whether it was cancelled. */
+#define PROGRESS_MS 100
+
 void pool_init(struct redis_pool *pool, const struct redis_target *target, int timeout_ms, struct listener *listener)
 {
 	pthread_condattr_t attr;
@@ -86,6 +89,7 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 		pool->failure = r;
 		pthread_cond_signal(&pool->returned);
 	} else {
+		c->progress = &pool->progress;
 		pool->pause = 0;
 		if (c->armed)
 			pool->armed[pool->armed_count++] = c;
@@ -98,10 +102,9 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 	return r;
 }
 
-/* Takes an idle one (*ret), or a place for a new one (*ret NULL). 0; 1 somebody has given one back, the round may be another; -errno. */
-static int take(struct redis_pool *pool, uint64_t round, int64_t end, struct redis_connection **ret)
+/* Takes an idle one (*ret), or a place for a new one (*ret NULL). 0; 1 a wait has told nothing, the round may be another by now; -errno. */
+static int take(struct redis_pool *pool, uint64_t round, struct redis_connection **ret)
 {
-	const struct timespec at = {.tv_sec = end / 1000, .tv_nsec = end % 1000 * 1000000};
 	while (pool->idle_count > 0) {
 		struct redis_connection *c = pool->idle[--pool->idle_count];
 		if (c->round == round) {
@@ -121,12 +124,37 @@ static int take(struct redis_pool *pool, uint64_t round, int64_t end, struct red
 		*ret = NULL;
 		return 0;
 	}
-	return pthread_cond_timedwait(&pool->returned, &pool->lock, &at) == ETIMEDOUT ? -ETIMEDOUT : 1;
+	const int64_t look = clock_ms() + PROGRESS_MS;
+	const struct timespec at = {.tv_sec = look / 1000, .tv_nsec = look % 1000 * 1000000};
+	pthread_cond_timedwait(&pool->returned, &pool->lock, &at);
+	return 1;
 }
 
-static int borrow(struct redis_pool *pool, struct redis_connection **ret)
+/* Of one who waits for a connection. */
+struct patience {
+	int64_t until; /* monotonic ms */
+	uint64_t seen; /* progress */
+};
+
+/* Whoever has a connection may need it for long: that is no trouble as long as something arrives. */
+static bool is_patient(struct redis_pool *pool, struct patience *patience)
 {
-	const int64_t end = clock_ms() + pool->timeout_ms;
+	uint64_t progress = atomic_load(&pool->progress);
+	int64_t now = clock_ms();
+	if (progress != patience->seen)
+		*patience = (struct patience){.until = now + pool->timeout_ms, .seen = progress};
+	return now < patience->until;
+}
+
+static bool is_over(const struct redis_pool *pool, const atomic_bool *cancel)
+{
+	const atomic_bool *stop = pool->target->stop;
+	return (cancel && atomic_load(cancel)) || (stop && atomic_load(stop));
+}
+
+static int borrow(struct redis_pool *pool, const atomic_bool *cancel, struct redis_connection **ret)
+{
+	struct patience patience = {.until = clock_ms() + pool->timeout_ms, .seen = atomic_load(&pool->progress)};
 	int64_t client;
 	uint64_t round;
 	struct redis_connection *c = NULL;
@@ -135,11 +163,13 @@ static int borrow(struct redis_pool *pool, struct redis_connection **ret)
 	do {
 		round = listener_round(pool->listener, &client);
 		/* Its first try may have taken all the time there is. */
-		if (clock_ms() >= end)
+		if (!is_patient(pool, &patience))
 			return -ETIMEDOUT;
 		pthread_mutex_lock(&pool->lock);
-		r = take(pool, round, end, &c);
+		r = is_over(pool, cancel) ? -EINTR : take(pool, round, &c);
 		pthread_mutex_unlock(&pool->lock);
+		if (r == 1 && !is_patient(pool, &patience))
+			r = -ETIMEDOUT;
 	} while (r == 1);
 	if (r == 0 && !c)
 		r = open_new(pool, round, client, &c);
@@ -173,7 +203,7 @@ int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connec
 {
 	for (bool again = false;; again = true) {
 		struct redis_connection *c = NULL;
-		int r = borrow(pool, &c);
+		int r = borrow(pool, cancel, &c);
 		if (r < 0)
 			return r;
 		connection_set_cancel(c, cancel);

@@ -14,6 +14,7 @@ struct redis_pool {
 	const struct redis_target *target; /* borrowed */
 	int timeout_ms;
 	struct listener *listener; /* borrowed */
+	atomic_uint_least64_t progress; /* counts what arrives on any connection */
 	int (*prepare)(struct redis_connection *connection); /* what is asked of a new one before it is used; NULL: nothing */
 	pthread_mutex_t lock;
 	pthread_cond_t returned;
@@ -36,8 +37,9 @@ void pool_done(struct redis_pool *pool);
 
 /*
  * Lends a connection to `ask`, which puts commands and reads all of their replies; what it leaves unread costs the
- * connection. It is called again when a connection that had served before was dead. 0, what ask() says, or why there is
- * none: -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EMFILE, -EIO, -ENOMEM.
+ * connection. It is called again when a connection that had served before was dead. When all are lent, it waits as long as anything
+ * arrives on one of them. 0, what ask() says, or why there is none: -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EMFILE,
+ * -EIO, -ENOMEM; -EINTR *cancel became true.
  */
 int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel);
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from caches import noise
-from helpers import metadata, prefixed, v3
+from helpers import failure, metadata, prefixed, v3
 from redis_server import Proxy, db, server  # noqa: F401 - fixtures
 
 MIB = 1 << 20
@@ -115,3 +116,35 @@ def test_a_mount_ends_while_values_are_fetched(slow, many, mount):
         start = time.monotonic()
         m.unmount()
         assert time.monotonic() - start < 4
+
+
+@pytest.fixture
+def lent(slow, db, mount):
+    """
+    A mount where nothing is announced, so that an open reads the value whole to tell which one it is: as many do so as there are
+    connections, for longer than the timeout.
+    """
+    names = [f"big{n}" for n in range(16)]
+    db.mset(dict.fromkeys(names, noise(2 * MIB)) | {"small": b"v"})
+    db.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "-client|tracking")
+    m = mount(slow.url.replace("//", "//reader:pw@"), "timeout=1", "listed_ttl=60")
+    assert {entry.stat().st_size for entry in os.scandir(m) if entry.name in names} == {2 * MIB}
+    slow.rate = MIB / 2
+    with at_work(*(["head", "-c1", m / name] for name in names)) as m.opens:
+        deadline = time.monotonic() + 3
+        while len([c for c in db.client_list() if c["name"] == "ckfs"]) < 16:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield m
+
+
+def test_who_waits_for_a_connection_waits_as_long_as_others_make_progress(lent):
+    assert (lent / "raw/small").read_bytes() == b"v"
+    assert [process.wait(20) for process in lent.opens] == [0] * 16
+
+
+def test_who_waits_for_a_connection_gives_up_when_nothing_arrives(lent, slow):
+    slow.rate = 1
+    start = time.monotonic()
+    assert failure(lent / "raw/small") == "ETIMEDOUT"
+    assert 0.9 < time.monotonic() - start < 4
