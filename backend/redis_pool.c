@@ -1,10 +1,12 @@
 #include "redis_pool.h"
 
 #include "ckfs/clock.h"
+#include "ckfs/log.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <syslog.h>
 
 #define PAUSE_MIN_MS 20
 #define PAUSE_MAX_MS 1000
@@ -69,12 +71,26 @@ static int arm(struct redis_connection *c, uint64_t round, int64_t client)
 	return c->broken ? r : 0;
 }
 
+/* Logs trouble when it begins (why: the text), and when it is over (NULL). pool->lock is not held. */
+static void note_trouble(struct redis_pool *pool, const char *text)
+{
+	const struct redis_target *target = pool->target;
+	if (atomic_exchange(&pool->in_trouble, text != NULL) == (text != NULL))
+		return;
+	if (text)
+		log_line(LOG_WARNING, "%s", text);
+	else
+		log_line(LOG_NOTICE, "%.200s: the server answers again", target->path ? target->path : target->host);
+}
+
 /* A new one. Its place in open_count was taken. */
 static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, struct redis_connection **ret)
 {
-	struct error ignored;
+	struct error error;
 	struct redis_connection *c = NULL;
-	int r = connection_open(pool->target, pool->timeout_ms, &c, &ignored);
+	int r = connection_open(pool->target, pool->timeout_ms, &c, &error);
+	if (r != -EINTR)
+		note_trouble(pool, r < 0 ? error.text : NULL);
 	if (r == 0 && pool->prepare)
 		r = pool->prepare(c);
 	if (r == 0)

@@ -16,6 +16,7 @@ struct redis_pool {
 	struct listener *listener; /* borrowed */
 	atomic_uint_least64_t progress; /* counts what arrives on any connection */
 	int (*prepare)(struct redis_connection *connection); /* what is asked of a new one before it is used; NULL: nothing */
+	atomic_bool in_trouble; /* the last try to connect has failed */
 	pthread_mutex_t lock;
 	pthread_cond_t returned;
 	/* protected by lock */

@@ -1,4 +1,4 @@
-/* The log of a running mount: one line a message, to stderr or to syslog. Only fs/fuse and fs/main log. */
+/* The log of a running mount: one line a message, to stderr or to syslog. Only fs/fuse, fs/main and, of a server that is lost, backend/redis_pool log. */
 #ifndef CKFS_LOG_H
 #define CKFS_LOG_H
 

@@ -155,6 +155,35 @@ def test_a_lack_of_descriptors_is_emfile_and_passes(server, db, mount, by):
     assert read(m / "k") == b"v"
 
 
+def test_a_server_that_is_lost_is_logged_once_and_so_is_its_return(mount):
+    with running() as server:
+        server.client().set("k", b"v")
+        m = mount(server.tcp, "timeout=2")
+        assert read(m / "k") == b"v" and m.log() == ""
+        server.kill()
+        for _ in range(3):
+            time.sleep(0.2)
+            assert failure(m / "k")
+        assert m.log().splitlines() == [f"ckfs: 127.0.0.1 port {server.port}: Connection refused; is the server running?"]
+        server.start()
+        server.client().set("k", b"v")
+        deadline = time.monotonic() + 5
+        while failure(m / "k"):
+            assert time.monotonic() < deadline
+        assert m.log().splitlines()[1:] == ["ckfs: 127.0.0.1: the server answers again"]
+
+
+def test_a_server_that_wants_a_login_all_of_a_sudden_is_logged_by_its_words(server, db, mount):
+    db.set("k", b"v")
+    m = mount(server.url)
+    assert read(m / "k") == b"v"
+    db.config_set("requirepass", "secret")
+    db.client_kill_filter(skipme=True)
+    assert failure(m / "k") == "EACCES"
+    (line,) = m.log().splitlines()
+    assert "NOAUTH Authentication required." in line and "password_file=" in line
+
+
 @pytest.mark.parametrize("at", [1, 5, 20, 1000, 70_000, 150_000])
 def test_a_cut_reply_is_eio_and_the_next_one_whole(server, db, proxy, mount, at):
     db.set("k", b"v" * 200_000)
