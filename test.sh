@@ -43,5 +43,5 @@ run "ASan and UBSan" build-asan -m "not memory" "${@:-tests}"
 
 say "build with ThreadSanitizer"
 CC=clang build build-tsan "${tls[@]}" -Dwerror=$werror -Dfuzz=enabled -Db_sanitize=thread -Db_lundef=false --buildtype=debugoptimized
-if [ $# = 0 ]; then set -- tests/mount/test_versions.py tests/mount/test_listing.py tests/mount/test_decoded_cache.py tests/mount/test_redis_versions.py tests/mount/test_redis_announcements.py tests/mount/test_redis_faults.py tests/mount/test_redis_slow.py tests/mount/test_redis_tls_served.py tests/fault; fi
+if [ $# = 0 ]; then set -- tests/mount/test_versions.py tests/mount/test_listing.py tests/mount/test_decoded_cache.py tests/mount/test_redis_versions.py tests/mount/test_redis_announcements.py tests/mount/test_redis_faults.py tests/mount/test_redis_slow.py tests/mount/test_redis_hanging.py tests/mount/test_redis_tls_served.py tests/fault; fi
 run "TSan" build-tsan -m "not memory" "$@"
