@@ -52,6 +52,11 @@ def replaced(c, old, slot: int):
     return new
 
 
+def masters_of(c, server) -> set[tuple[str, str]]:
+    """Each server and its master, by their ids, as one of them knows it."""
+    return {(node["node_id"], node["master_id"]) for node in c.cluster(server, "NODES").values()}
+
+
 # Seconds from one election of a server to the next it may stand for. Asked sooner, it counts the votes of the last one again and takes itself for a
 # master that no other server believes; what is written to it is lost.
 BETWEEN_ELECTIONS = 4 * NODE_TIMEOUT / 1000 + 0.2
@@ -60,7 +65,7 @@ BETWEEN_ELECTIONS = 4 * NODE_TIMEOUT / 1000 + 0.2
 def take_over(c, old, new) -> None:
     """Makes a replica the master in place of its own. The servers give up an attempt that takes too long: then again."""
     wait_for(lambda: new.client().info("replication").get("master_link_status") == "up", "it follows")
-    wait_for(lambda: c.cluster(old, "NODES")[f"127.0.0.1:{new.peer_port}"]["master_id"] == c.id(old), "the master knows its replica")
+    wait_for(lambda: (c.id(new), c.id(old)) in masters_of(c, old), "the master knows its replica")
     for _ in range(6):
         c.cluster(new, "FAILOVER")
         deadline = time.monotonic() + 5.5
