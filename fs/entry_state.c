@@ -225,18 +225,19 @@ enum checksum entry_checksum(struct entry *entry)
 int entry_fault(struct entry *entry, enum level level, const char **ret_reason)
 {
 	unsigned have = parts_of(entry);
+	if (entry->frame_fault < 0) {
+		*ret_reason = entry->frame_reason;
+		return entry->frame_fault;
+	}
+	/* Its document may just be located, by who wants more of the entry. */
+	if (level <= LEVEL_PAYLOAD_WHOLE)
+		return 0;
 	const struct document *d = &entry->document;
 	bool asks_json = level == LEVEL_JSON_SIZED || level == LEVEL_JSON;
 	/* An open tells what a check found, and a lookup only if the size hangs on it: each fails at the same place every time. */
 	bool asks_verdict = level >= LEVEL_CHECKED || !d->has_size;
 	if (asks_json && level == LEVEL_JSON_SIZED && d->kind != DOCUMENT_MSGPACK)
 		asks_verdict = !d->has_size;
-	if (entry->frame_fault < 0) {
-		*ret_reason = entry->frame_reason;
-		return entry->frame_fault;
-	}
-	if (level <= LEVEL_PAYLOAD_WHOLE)
-		return 0;
 	if ((have & HAVE_VERDICT) && asks_verdict && entry->verdict.fault < 0) {
 		*ret_reason = entry->verdict.reason;
 		return entry->verdict.fault;
