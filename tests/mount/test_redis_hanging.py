@@ -45,21 +45,6 @@ def deaf(server):
 
 
 @pytest.fixture
-def slow(server):
-    """Each connection brings a megabyte a second."""
-
-    def pieces(data: bytes):
-        for at in range(0, len(data), 1 << 14):
-            time.sleep(len(data[at : at + (1 << 14)]) / 1e6)
-            yield data[at : at + (1 << 14)]
-
-    p = Proxy(server)
-    p.replies = pieces
-    yield p
-    p.close()
-
-
-@pytest.fixture
 def listed(server, db, mount):
     """A mount whose kernel knows the name of an entry that is open, so that attributes are asked for without a lookup."""
     db.set("k", b"v" * 1000, ex=1000)
@@ -209,27 +194,6 @@ def test_an_entry_that_expires_while_answers_are_under_way_is_gone(proxy, db, mo
     held.set()
     assert b"No such file" in waiting.communicate()[1]
     assert not os.path.exists(m / "k")
-
-
-def test_who_went_away_leaves_no_one_waiting(slow, server, mount):
-    """Without announcements a lookup reads all of a value. Each connection brings 1 MB a second."""
-    server.client().execute_command("ACL", "SETUSER", "default", "-client|tracking")
-    db = server.client()
-    db.set("small", b"v")
-    for i in range(12):
-        db.set(f"large{i}", b"v" * 40_000_000)
-    m = mount(slow.url, "timeout=2")
-    os.stat(m)
-    for w in (went := looking(*(m / f"large{i}" for i in range(12)))):
-        assert w.poll() is None
-    time.sleep(0.5)
-    for w in went:
-        w.send_signal(signal.SIGINT)
-    for w in went:
-        w.wait(2)
-    start = time.monotonic()
-    assert os.stat(m / "small").st_size == 1
-    assert time.monotonic() - start < 1.5
 
 
 # Listings

@@ -118,6 +118,20 @@ def test_a_mount_ends_while_values_are_fetched(slow, many, mount):
         assert time.monotonic() - start < 4
 
 
+def test_who_went_away_leaves_no_one_waiting(slow, db, many, mount):
+    """Where nothing is announced a lookup reads all of a value, over as many connections as there are."""
+    db.set("small", b"v")
+    db.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "-client|tracking")
+    m = mount(slow.url.replace("//", "//reader:pw@"), "timeout=2")
+    os.stat(m)
+    slow.rate = MIB / 2
+    with at_work(*(["stat", m / name] for name in many)) as looking:
+        assert all(process.poll() is None for process in looking)
+    start = time.monotonic()
+    assert os.stat(m / "small").st_size == 1
+    assert time.monotonic() - start < 1.5
+
+
 @pytest.fixture
 def lent(slow, db, mount):
     """
