@@ -215,6 +215,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, const atom
 	if (r < 0 || version_equal(&entry_stored(*ret)->version, &inode->version))
 		return r;
 	entry_unref(*ret);
+	*ret = NULL;
 	return -ENODATA;
 }
 

@@ -228,6 +228,19 @@ def test_an_open_version_keeps_its_expiry(cache, mnt, first, second, ttl):
         assert shown() == own
 
 
+def test_a_version_that_is_gone_and_held_by_nobody_has_no_attributes(cache, mnt):
+    cache.set(KEY, b"old", ttl=1000)
+    fd = os.open(mnt / KEY, os.O_PATH)
+    try:
+        time.sleep(1.5)  # until it is not kept any more
+        cache.set(KEY, b"newer", ttl=1000)
+        for _ in range(3):
+            assert absent(f"/proc/self/fd/{fd}", "user.ckfs.expires")
+    finally:
+        os.close(fd)
+    assert xattrs(mnt / KEY)["size.frame"] == b"5"
+
+
 @pytest.mark.file_only  # a server takes no such moment
 @pytest.mark.parametrize("expires", [2**63, 2**64 - 1, 253402300800])
 def test_an_expiry_past_the_year_9999_harms_nothing(cache, mnt, expires):
