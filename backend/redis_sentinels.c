@@ -189,6 +189,9 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 			failure = r;
 			*error = reason;
 		}
+		/* One that knows of no such service takes back what it told of it. */
+		if (r == -ENOENT)
+			s->each[i].epoch = 0;
 		if (r < 0)
 			continue;
 		s->each[i].epoch = epoch;
