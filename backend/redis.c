@@ -181,7 +181,9 @@ static void redis_forget(struct backend *backend)
 
 static void redis_stop(struct backend *backend)
 {
-	atomic_store(&redis_of(backend)->stop, true);
+	struct redis_backend *b = redis_of(backend);
+	atomic_store(&b->stop, true);
+	nodes_stop(&b->nodes);
 }
 
 static int redis_changed(struct backend *backend, struct timespec *ret)

@@ -52,7 +52,8 @@ static int wait_for(struct redis_connection *c, short events)
 			return fail(c, -EINTR);
 		if (c->timeout_ms >= 0 && left <= 0)
 			return fail(c, -ETIMEDOUT);
-		if ((c->stop || c->cancel) && (left < 0 || left > CANCEL_MS))
+		/* Who waits for ever is stopped by a shutdown of the transport. */
+		if ((c->cancel || (c->stop && left >= 0)) && (left < 0 || left > CANCEL_MS))
 			left = CANCEL_MS;
 		struct pollfd p = {.fd = c->transport.fd, .events = events};
 		int n = poll(&p, 1, (int)left);

@@ -32,11 +32,18 @@ void nodes_init(struct redis_nodes *nodes, const struct redis_target *login, str
 	pthread_condattr_destroy(&attr);
 }
 
+void nodes_stop(struct redis_nodes *nodes)
+{
+	pthread_mutex_lock(&nodes->lock);
+	for (struct redis_node *node = nodes->all; node; node = node->next)
+		listener_stop(&node->listener);
+	pthread_mutex_unlock(&nodes->lock);
+}
+
 void nodes_done(struct redis_nodes *nodes)
 {
 	/* All at once, so that none has to be waited for behind another. */
-	for (struct redis_node *node = nodes->all; node; node = node->next)
-		listener_stop(&node->listener);
+	nodes_stop(nodes);
 	while (nodes->all) {
 		struct redis_node *node = nodes->all;
 		nodes->all = node->next;

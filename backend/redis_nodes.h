@@ -50,6 +50,9 @@ void nodes_init(struct redis_nodes *nodes, const struct redis_target *login, str
 /* Learns who is there, and connects once. Keeps no connection and starts no thread. 0, -errno with the error set. */
 int nodes_open(struct redis_nodes *nodes, struct error *error);
 
+/* Has those who listen end. */
+void nodes_stop(struct redis_nodes *nodes);
+
 void nodes_done(struct redis_nodes *nodes);
 
 /* What announcements name a key by. */

@@ -92,7 +92,7 @@ static void peel_for_waiting(struct entry *entry, const struct work_pool *here)
 	int r = 0;
 	for (;;) {
 		pthread_mutex_lock(&entry->lock);
-		bool cancelled = r == -EINTR && entry->waiting && !entry->entries->stopping;
+		bool cancelled = r == -EINTR && entry->cancel && entry->waiting && !entry->entries->stopping;
 		if (cancelled)
 			r = 0; /* whoever cancelled went away, somebody else has come since */
 		struct entry_wait *ready = take_waiting(entry, r < 0);
