@@ -50,19 +50,13 @@ static bool is_trouble(int r, const struct node_answer *answer)
 	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH || r == -ENETUNREACH || r == -ETIMEDOUT || r == -EIO;
 }
 
-static bool is_stopped(const struct redis_nodes *n)
-{
-	const atomic_bool *stop = n->settings.login->stop;
-	return stop && atomic_load(stop);
-}
-
 /* True: time is left for another try. */
 static bool wait_for(struct attempt *a)
 {
 	static const struct timespec step = {.tv_nsec = PAUSE_MIN_MS * 1000000};
 	a->pause = a->pause == 0 ? PAUSE_MIN_MS : a->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : a->pause * 2;
 	for (int64_t end = clock_ms() + a->pause; clock_ms() < end;) {
-		if ((a->cancel && atomic_load(a->cancel)) || is_stopped(a->nodes) || clock_ms() >= a->end)
+		if ((a->cancel && atomic_load(a->cancel)) || redis_target_is_stopped(a->nodes->settings.login) || clock_ms() >= a->end)
 			return false;
 		nanosleep(&step, NULL);
 	}

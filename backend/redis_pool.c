@@ -164,8 +164,7 @@ static bool is_patient(struct redis_pool *pool, struct patience *patience)
 
 static bool is_over(const struct redis_pool *pool, const atomic_bool *cancel)
 {
-	const atomic_bool *stop = pool->target->stop;
-	return (cancel && atomic_load(cancel)) || (stop && atomic_load(stop));
+	return (cancel && atomic_load(cancel)) || redis_target_is_stopped(pool->target);
 }
 
 static int borrow(struct redis_pool *pool, const atomic_bool *cancel, struct redis_connection **ret)

@@ -45,6 +45,12 @@ int redis_target_read(const char *rest, enum target_kind kind, struct redis_targ
 /* Takes the password from a file instead: its first line. 0; -errno with the error set. */
 int redis_target_read_password(struct redis_target *target, const char *path, struct error *error);
 
+/* Whether all that waits for the server gives up. */
+static inline bool redis_target_is_stopped(const struct redis_target *target)
+{
+	return target->stop && atomic_load(target->stop);
+}
+
 /* Wipes and frees. */
 void redis_target_done(struct redis_target *target);
 

@@ -70,7 +70,7 @@ void entries_drop(struct entries *entries);
 
 /*
  * The newest version of an entry, from the backend; with all of its value, if `whole`. A key known by its hash gets its text if that is known.
- * 0 and a reference; -ENOENT; backend errors; -EIO, -ENOMEM.
+ * `cancel`: as of backend_find(). 0 and a reference; -ENOENT; backend errors; -EIO, -ENOMEM.
  */
 int entries_find(struct entries *entries, const struct key *key, bool whole, const atomic_bool *cancel, struct entry **ret);
 
