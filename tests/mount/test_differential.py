@@ -30,13 +30,11 @@ from documents import (
     literals,
     load,
     opened,
-    parsed,
-    same,
     seal,
     store,
-    tree,
 )
 from helpers import failure, read
+from readings import parsed, same, tree
 
 FIXED_OFFSETS = st.integers(-1439, 1439).map(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes)))
 SCALARS = st.one_of(

@@ -11,8 +11,9 @@ import pyarrow
 import pytest
 
 from conftest import Mount, mounted
-from documents import FOREIGN, MASTER, ROWS, SMALL, envelope, framed, key_of, parsed, same, store, tree
+from documents import FOREIGN, MASTER, ROWS, SMALL, envelope, framed, key_of, store
 from helpers import EXTENSION, failure, lookup_failure, read
+from readings import parsed, same, tree
 
 VIEWS = ("root", "raw", "frame", "msgpack", "json", "arrow", "npy")
 DECODED = ("msgpack", "json", "arrow", "npy")

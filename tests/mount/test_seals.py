@@ -19,17 +19,15 @@ from documents import (
     envelope,
     framed,
     load,
-    parsed,
-    same,
     seal,
     seal_by_hand,
     sealed_metadata,
     store,
-    tree,
     wrapper,
 )
 from entries import flip
 from helpers import failure, lookup_failure, meta, name_of, prefixed, read, xattrs
+from readings import parsed, same, tree
 from sealed import DOCUMENT, FOURTH, KEY, KEYED, altered, document, keyed, keys  # noqa: F401 - a fixture
 
 # Keys
