@@ -8,7 +8,8 @@ cd "$(dirname "$0")"
 keep=false
 [ "${1:-}" = --keep ] && keep=true
 
-need_packages "${BUILD_PACKAGES[@]}" attr jq procps
+need_packages attr jq procps
+need_build_packages
 need_python
 say "building"
 build build

@@ -1,17 +1,34 @@
 #!/usr/bin/env bash
-# Installs what the tests need, builds, and runs everything: plain, under ASan and UBSan, and what has threads under TSan. Tests of a live server
-# also run on Valkey.
-# Tests of the daemon's memory run on the plain build only: a sanitizer's own is many times larger.
-# The plain build takes the system's hiredis, which has no TLS on Debian 12; the others take one that has it.
-#   ./test.sh [quick] [pytest arguments]      quick: the plain build only
+# Installs what the tests need, builds, and runs them. Works on Debian 12 and 13.
+#   ./test.sh [LEG...] [pytest arguments]
+#
+#   plain    the build that users get, with the system's server: everything
+#   valkey   the same build, what talks to a server, with a Valkey
+#   asan     AddressSanitizer and UndefinedBehaviorSanitizer: everything but the daemon's memory, which a sanitizer makes many times larger
+#   tsan     ThreadSanitizer: what has threads
+#   quick    another name for plain
+# Without a LEG: all of them; with arguments only, all but valkey.
 set -euo pipefail
 cd "$(dirname "$0")"
 . tests/setup.sh
 
-quick=false
-[ "${1:-}" = quick ] && { quick=true; shift; }
+legs=()
+while [[ "${1:-}" =~ ^(plain|quick|valkey|asan|tsan)$ ]]; do
+	legs+=("${1/quick/plain}")
+	shift
+done
+if [ ${#legs[@]} = 0 ]; then
+	legs=(plain asan tsan)
+	[ $# = 0 ] && legs+=(valkey)
+fi
+has_leg() { [[ " ${legs[*]} " == *" $1 "* ]]; }
 
-need_packages "${BUILD_PACKAGES[@]}" clang libclang-rt-14-dev attr jq rsync man-db procps openssl redis-server
+# What these tests start: servers of their own, also those that one must kill, stop and split.
+server_tests=(tests/mount/test_redis{,_versions,_announcements,_faults,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
+thread_tests=(tests/mount/test_{versions,listing,decoded_cache}.py tests/mount/test_redis_{versions,announcements,faults,slow,hanging,tls_served}.py tests/fault)
+
+need_packages attr jq rsync man-db procps openssl redis-server
+need_build_packages
 need_python
 werror=false
 [ -n "${CI:-}" ] && werror=true
@@ -23,25 +40,33 @@ run() { # NAME BUILD ARGUMENT...
 	.venv/bin/python -m pytest -q -rs -n 2 --dist worksteal -p no:cacheprovider --ckfs "$dir/ckfs" "$@"
 }
 
-say "build"
-build build -Dwerror=$werror -Dfuzz=enabled -Dbench=enabled
-run "plain build" build "${@:-tests}"
-$quick && exit
+# The user's build takes the system's hiredis, with TLS or without; a sanitizer's has to have it.
+sanitized() { # DIRECTORY SANITIZER
+	need_packages clang libclang-rt-dev
+	need_hiredis_tls
+	say "build: $2"
+	CC=clang build "$1" -Dtls=enabled ${hiredis_path:+-Dpkg_config_path="$hiredis_path"} -Dwerror=$werror -Dfuzz=enabled -Db_sanitize="$2" -Db_lundef=false --buildtype=debugoptimized
+}
 
-if [ $# = 0 ]; then
-	need_valkey
-	run "Valkey" build --redis-server .venv/valkey/valkey-server -m "not memory" tests/mount/test_redis{,_versions,_announcements,_faults,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py
+if has_leg plain || has_leg valkey; then
+	say "build"
+	build build -Dwerror=$werror -Dfuzz=enabled -Dbench=enabled
 fi
 
-need_hiredis_tls
-tls=(-Dtls=enabled -Dpkg_config_path="$PWD/.venv/hiredis/lib/pkgconfig")
+if has_leg plain; then run "plain build" build "${@:-tests}"; fi
 
-say "build with clang, AddressSanitizer and UndefinedBehaviorSanitizer"
+if has_leg valkey; then
+	need_valkey
+	run "$("$valkey" --version | cut -d' ' -f1-3)" build --redis-server "$valkey" -m "not memory" "${@:-${server_tests[@]}}"
+fi
+
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-CC=clang build build-asan "${tls[@]}" -Dwerror=$werror -Dfuzz=enabled -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized
-run "ASan and UBSan" build-asan -m "not memory" "${@:-tests}"
+if has_leg asan; then
+	sanitized build-asan address,undefined
+	run "ASan and UBSan" build-asan -m "not memory" "${@:-tests}"
+fi
 
-say "build with ThreadSanitizer"
-CC=clang build build-tsan "${tls[@]}" -Dwerror=$werror -Dfuzz=enabled -Db_sanitize=thread -Db_lundef=false --buildtype=debugoptimized
-if [ $# = 0 ]; then set -- tests/mount/test_versions.py tests/mount/test_listing.py tests/mount/test_decoded_cache.py tests/mount/test_redis_versions.py tests/mount/test_redis_announcements.py tests/mount/test_redis_faults.py tests/mount/test_redis_slow.py tests/mount/test_redis_hanging.py tests/mount/test_redis_tls_served.py tests/fault; fi
-run "TSan" build-tsan -m "not memory" "$@"
+if has_leg tsan; then
+	sanitized build-tsan thread
+	run "TSan" build-tsan -m "not memory" "${@:-${thread_tests[@]}}"
+fi

