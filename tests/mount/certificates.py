@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 import subprocess
 from dataclasses import dataclass
+
+# `openssl x509` makes no certificate that has expired already; `openssl ca` does, and wants its settings in a file.
+CA_SETTINGS = """
+[ca]
+default_ca = own
+[own]
+certificate = {pem}
+private_key = {key}
+database = {directory}/{name}.index
+new_certs_dir = {directory}
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+"""
 
 NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
 
@@ -33,6 +51,9 @@ class Authority:
         self.directory, self.name = directory, name
         self.pem, self.key = directory / f"{name}.pem", directory / f"{name}.key"
         openssl("req", "-x509", *NEW_KEY, "-nodes", "-keyout", self.key, "-out", self.pem, "-subj", f"/CN={name}", "-days", 10)
+        self.settings = directory / f"{name}.cnf"
+        self.settings.write_text(CA_SETTINGS.format(pem=self.pem, key=self.key, directory=directory, name=name))
+        (directory / f"{name}.index").touch()
 
     def issue(self, name: str, names: str = "DNS:localhost,IP:127.0.0.1", days: int = 5) -> Certificate:
         """A certificate for `names`; with days=-1 it has expired."""
@@ -41,6 +62,8 @@ class Authority:
         request, extensions = stem.with_suffix(".csr"), stem.with_suffix(".ext")
         extensions.write_text(f"subjectAltName={names}\n")
         openssl("req", *NEW_KEY, "-nodes", "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
-        signing = ["-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-days", days, "-extfile", extensions]
-        openssl("x509", "-req", "-in", request, "-out", made.cert, *signing)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        start, end = (f"{now + datetime.timedelta(days=d):%Y%m%d%H%M%SZ}" for d in (-2, days))
+        signing = ["-batch", "-notext", "-startdate", start, "-enddate", end, "-config", self.settings, "-extfile", extensions]
+        openssl("ca", *signing, "-in", request, "-out", made.cert)
         return made
