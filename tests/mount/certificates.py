@@ -45,12 +45,13 @@ class Certificate:
 
 
 class Authority:
-    """A CA of its own."""
+    """A CA of its own. Python from 3.13 on wants what RFC 5280 wants: key usage, and the identifiers of keys."""
 
     def __init__(self, directory: pathlib.Path, name: str):
         self.directory, self.name = directory, name
         self.pem, self.key = directory / f"{name}.pem", directory / f"{name}.key"
-        openssl("req", "-x509", *NEW_KEY, "-nodes", "-keyout", self.key, "-out", self.pem, "-subj", f"/CN={name}", "-days", 10)
+        openssl("req", "-x509", *NEW_KEY, "-nodes", "-keyout", self.key, "-out", self.pem, "-subj", f"/CN={name}", "-days", 10,
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
         self.settings = directory / f"{name}.cnf"
         self.settings.write_text(CA_SETTINGS.format(pem=self.pem, key=self.key, directory=directory, name=name))
         (directory / f"{name}.index").touch()
@@ -60,7 +61,7 @@ class Authority:
         stem = self.directory / f"{self.name}-{name}"
         made = Certificate(stem.with_suffix(".pem"), stem.with_suffix(".key"))
         request, extensions = stem.with_suffix(".csr"), stem.with_suffix(".ext")
-        extensions.write_text(f"subjectAltName={names}\n")
+        extensions.write_text(f"subjectAltName={names}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
         openssl("req", *NEW_KEY, "-nodes", "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
         now = datetime.datetime.now(datetime.timezone.utc)
         start, end = (f"{now + datetime.timedelta(days=d):%Y%m%d%H%M%SZ}" for d in (-2, days))
