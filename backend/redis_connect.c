@@ -1,5 +1,5 @@
 /* Opening a connection: what is said first, and what is told of a server that does not answer as it should. */
-#include "redis_connection.h"
+#include "redis_version.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -87,7 +87,7 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	if (!target->is_sentinel)
 		connection_put_text(c, "SELECT", db, NULL);
 	connection_put_text(c, "CLIENT", "SETNAME", "ckfs", NULL);
-	connection_put_text(c, "CLIENT", "NO-TOUCH", "ON", NULL);
+	connection_put_text(c, "HELLO", NULL);
 	connection_put_text(c, "PING", NULL);
 	int r = connection_send(c);
 	sodium_memzero(c->out.p, c->out.capacity);
@@ -98,12 +98,26 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	if (r == 0 && !target->is_sentinel)
 		r = read_answer(c, target, error);
 	/* Of these two none has to be known. */
-	for (int i = 0; i < 2 && r == 0; i++) {
+	if (r == 0) {
 		r = connection_head(c, &ignored);
+		r = r < 0 ? r : server_version_read(c, &c->version);
 		r = r < 0 ? explain(c, target, r, error) : 0;
 	}
 	/* A server that is loading answers this with an error, and all else later too. */
 	return r < 0 ? r : read_answer(c, target, error);
+}
+
+/* Has the server keep its order of eviction: to look into a cache is no use of it. */
+static int leave_no_touch(struct redis_connection *c, const struct redis_target *target, struct error *error)
+{
+	struct reply ignored;
+	if (target->is_sentinel || !server_bears_no_touch(&c->version))
+		return 0;
+	connection_put_text(c, "CLIENT", "NO-TOUCH", "ON", NULL);
+	int r = connection_send(c);
+	if (r == 0)
+		r = connection_head(c, &ignored);
+	return r < 0 ? explain(c, target, r, error) : 0;
 }
 
 int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error)
@@ -120,12 +134,15 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	c->broken = c->used = c->armed = c->asking = false;
 	c->round = c->heads_owed = c->string_owed = c->nested = 0;
 	c->redirect[0] = '\0';
+	c->version = (struct server_version){.name = ""};
 	c->answered_ms = 0;
 	c->out = (struct buf){0};
 	c->at = c->filled = 0;
 	int r = transport_open(target, timeout_ms, &c->transport, error);
 	if (r == 0)
 		r = log_in(c, target, error);
+	if (r == 0)
+		r = leave_no_touch(c, target, error);
 	if (r < 0) {
 		connection_close(c);
 		return r;

@@ -21,6 +21,12 @@
 /* The text of a redirection, "host:port", with its NUL. */
 #define REDIRECT_MAX 264
 
+/* What a server calls itself. */
+struct server_version {
+	char name[12];      /* "redis", "valkey"; "": unknown */
+	unsigned number[3]; /* major, minor, patch */
+};
+
 struct redis_connection {
 	struct transport transport;
 	int timeout_ms;            /* the longest wait without progress; -1: for ever */
@@ -31,6 +37,7 @@ struct redis_connection {
 	struct busy_poll busy_poll; /* how fast the server answers here */
 	bool broken;
 	bool used;                 /* it has served before: the server may have closed it since */
+	struct server_version version; /* of the server that it has reached */
 	uint64_t round;            /* of the listener that it was set up with */
 	bool armed;                /* that listener hears when what is read here changes */
 	uint64_t heads_owed;       /* heads that are still to be read */
@@ -47,7 +54,7 @@ struct redis_connection {
 /* --- redis_connect.c --- */
 
 /*
- * Connects and logs in: AUTH, SELECT, a name, NO-TOUCH where the server knows it.
+ * Connects and logs in: AUTH, SELECT, a name, NO-TOUCH where it is known to work (redis_version.h).
  * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES, -EAGAIN, -EMFILE, -EIO, -ENOMEM with the error set.
  */
 int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error);

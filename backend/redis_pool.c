@@ -1,5 +1,7 @@
 #include "redis_pool.h"
 
+#include "redis_version.h"
+
 #include "ckfs/clock.h"
 #include "ckfs/log.h"
 
@@ -59,7 +61,7 @@ static int arm(struct redis_connection *c, uint64_t round, int64_t client)
 {
 	char number[24];
 	c->round = round;
-	if (round == 0)
+	if (round == 0 || !server_bears_tracking(&c->version))
 		return 0;
 	snprintf(number, sizeof number, "%lld", (long long)client);
 	connection_put_text(c, "CLIENT", "TRACKING", "ON", "REDIRECT", number, NULL);
