@@ -7,6 +7,7 @@ int control_stats(struct mount *m, struct content *ret)
 {
 	struct buf buf = {0};
 	m->stats.inodes = (long long)inodes_count(m->inodes);
+	m->stats.cache_size = (long long)m->options->cache_size;
 	m->stats.decoded_bytes = (long long)entries_decoded_bytes(m->entries);
 	stats_write(&m->stats, &buf);
 	return content_from_buf(&buf, ret);
@@ -26,7 +27,8 @@ static int attr_of_stats(struct mount *m, struct stat *ret)
 
 void control_lookup(struct mount *m, fuse_req_t req, const char *name)
 {
-	struct fuse_entry_param e = {.ino = INODE_STATS, .generation = 1, .entry_timeout = FOREVER};
+	struct fuse_entry_param e = entry_param(m, INODE_STATS);
+	e.entry_timeout = FOREVER;
 	int r = strcmp(name, "stats") == 0 ? attr_of_stats(m, &e.attr) : -ENOENT;
 	if (r < 0)
 		fuse_reply_err(req, -r);

@@ -198,11 +198,11 @@ static double listed_seconds(const struct mount *m, const struct stored *stored)
 /* Appends a line to a READDIRPLUS reply. Its seconds count from `begun`. Bytes it takes; more than `size`: it did not fit. */
 static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t size, struct line *line, off_t next, int64_t begun)
 {
-	struct fuse_entry_param e = {.attr = {.st_ino = line->number, .st_mode = line->type}};
+	struct fuse_entry_param e = entry_param(m, 0);
 	struct inode *inode = NULL;
+	e.attr = (struct stat){.st_ino = line->number, .st_mode = line->type};
 	if (line->has_attr && inodes_enter(m->inodes, view_id, &line->key, &line->stored, line->size, &inode) == 0) {
 		e.ino = inode->id;
-		e.generation = 1;
 		e.attr_timeout = FOREVER;
 		/* One that did not fit the reply before may be as old as the reader likes. */
 		double seconds = listed_seconds(m, &line->stored) + (double)(line->made - begun) / 1000;

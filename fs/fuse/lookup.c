@@ -12,7 +12,9 @@
 
 static void reply_directory(struct mount *m, fuse_req_t req, uint64_t id)
 {
-	struct fuse_entry_param e = {.ino = id, .generation = 1, .entry_timeout = FOREVER, .attr_timeout = m->options->listed_ttl};
+	struct fuse_entry_param e = entry_param(m, id);
+	e.entry_timeout = FOREVER;
+	e.attr_timeout = m->options->listed_ttl;
 	attr_of_directory(m, id, &e.attr);
 	fuse_reply_entry(req, &e);
 }
@@ -109,7 +111,8 @@ static void finish_lookup(struct pending *p, int r)
 		pending_fail(p, r, reason);
 		return;
 	}
-	struct fuse_entry_param e = {.ino = inode->id, .generation = 1, .attr_timeout = view->afresh ? 0 : FOREVER};
+	struct fuse_entry_param e = entry_param(m, inode->id);
+	e.attr_timeout = view->afresh ? 0 : FOREVER;
 	attr_of_inode(m, inode, &e.attr);
 	retry_found(&m->retries, p->pid, inode->id, p->entry);
 	entry_keep(p->entry);

@@ -37,6 +37,7 @@ struct mount {
 	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */
 	atomic_uint waiting; /* threads of requests that wait for it themselves */
 	struct fuse_session *session;
+	uint32_t generation; /* of all nodes, and of no other mount: a file handle (name_to_handle_at) outlives a mount, and ids begin anew */
 	struct busy_poll next_request;
 	atomic_bool awaits_next; /* a thread polls for the next request: one is enough */
 	struct timespec since;
@@ -44,6 +45,12 @@ struct mount {
 	atomic_bool tuned; /* the read-ahead was set */
 	atomic_bool init_is_due; /* the kernel's INIT is about to be answered; nothing else is asked before */
 };
+
+/* What is told of a node; its attributes and times are added. The only place where a generation is given. */
+static inline struct fuse_entry_param entry_param(const struct mount *m, uint64_t id)
+{
+	return (struct fuse_entry_param){.ino = id, .generation = m->generation};
+}
 
 /* attr.c */
 void attr_of_directory(const struct mount *m, uint64_t id, struct stat *ret);
