@@ -21,6 +21,7 @@ static int run(struct options *options, int argc, char **argv, struct error *err
 		.handles.lock = PTHREAD_MUTEX_INITIALIZER};
 	cleanup_free char *source = NULL;
 	clock_gettime(CLOCK_REALTIME, &m.since);
+	m.generation = randombytes_random();
 
 	/* First, so that the environment is clean before anything else runs. */
 	int r = secrets_open(options, &m.keyring, error);

@@ -215,13 +215,6 @@ static int set_gid(struct options *o, const char *value)
 	return r;
 }
 
-static int drop(struct options *o, const char *value)
-{
-	(void)o;
-	(void)value;
-	return 0;
-}
-
 static int refuse(struct options *o, const char *value)
 {
 	(void)o;
@@ -245,30 +238,40 @@ const struct option_row option_rows[] = {
 	{"fail_closed", "", "no try where a sealed entry names no key we have", set_fail_closed},
 	{"listed_ttl=", "SECONDS", "how long what a listing showed may serve stat (1)", set_listed_ttl},
 	{"verify=", "first|never", "checksums once per version, or not at all (first)", set_verify},
-	{"cache_size=", "SIZE", "memory for decoded values: 64M, 2G (256M)", set_cache_size},
+	{"cache_size=", "SIZE", "memory for decoded and fetched values (an eighth of all)", set_cache_size},
 	{"spool_dir=", "DIR", "where larger ones go, as unnamed files (/var/tmp)", set_spool_dir},
 	{"max_threads=", "N", "threads that answer requests (one a core, 2 to 10)", set_max_threads},
 	{"log=", "stderr|syslog", "where messages go (stderr with -f, else syslog)", set_log},
-	{"umask=", "M", "files 0444, directories 0555 without these bits", set_umask},
+	{"umask=", "M", "files 0666, directories 0777 without these bits", set_umask},
 	{"uid=", "N", "owner of the files (who mounts)", set_uid},
 	{"gid=", "N", "group of the files (who mounts)", set_gid},
-	/* mount(8) and fstab add these; they change nothing. */
-	{"rw", NULL, NULL, drop},
-	{"ro", NULL, NULL, drop},
-	{"dev", NULL, NULL, drop},
-	{"suid", NULL, NULL, drop},
-	{"defaults", NULL, NULL, drop},
-	{"_netdev", NULL, NULL, drop},
-	{"nofail", NULL, NULL, drop},
-	{"auto", NULL, NULL, drop},
-	{"noauto", NULL, NULL, drop},
-	{"user", NULL, NULL, drop},
-	{"nouser", NULL, NULL, drop},
-	{"users", NULL, NULL, drop},
 	/* Of later builds. */
 	{"write", NULL, NULL, refuse},
 	{"unchecked", NULL, NULL, refuse},
 };
+
+/*
+ * What mount(8), fstab and libmount add for every filesystem. Nothing here can be written, nor is there a device, a setuid file, a symbolic link or an access
+ * time, so they change nothing. What ends in "=" or "-" is a beginning.
+ */
+static const char *const ignored[] = {
+	"rw", "ro", "defaults", "dev", "suid",
+	"atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime",
+	"iversion", "noiversion", "mand", "nomand", "silent", "loud", "symfollow", "nosymfollow",
+	"auto", "noauto", "user", "user=", "nouser", "users", "nousers", "owner", "noowner", "group", "nogroup", "_netdev", "nofail",
+	"comment=", "uhelper=", "helper=", "x-", "X-",
+};
+
+bool option_is_ignored(const char *option)
+{
+	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) {
+		size_t n = strlen(ignored[i]);
+		bool is_beginning = strchr("=-", ignored[i][n - 1]);
+		if (is_beginning ? strncmp(option, ignored[i], n) == 0 : strcmp(option, ignored[i]) == 0)
+			return true;
+	}
+	return false;
+}
 
 const size_t option_row_count = sizeof option_rows / sizeof *option_rows;
 

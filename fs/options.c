@@ -1,6 +1,7 @@
 #include "option_rows.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/memory_limit.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -22,7 +23,7 @@ static int add_fuse_arg(struct options *o, const char *arg)
 
 static int parse_option(struct options *o, const char *option, struct error *error)
 {
-	if (strncmp(option, "x-", 2) == 0)
+	if (option_is_ignored(option))
 		return 0;
 	const struct option_row *row = option_row_find(option);
 	if (!row) {
@@ -101,6 +102,13 @@ static unsigned default_threads(void)
 	return cores < 2 ? 2 : cores > 10 ? 10 : (unsigned)cores;
 }
 
+/* An ordinary table is some 300 MB, and has to be kept where there is room for it. */
+static uint64_t default_cache_size(void)
+{
+	const uint64_t share = memory_limit() / 8, min = UINT64_C(64) << 20, max = UINT64_C(4) << 30;
+	return share < min ? min : share > max ? max : share;
+}
+
 int options_parse(int argc, char **argv, struct options *ret, struct error *error)
 {
 	const char *operands[2];
@@ -109,7 +117,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 		.listed_ttl = 1,
 		.timeout = 5,
 		.verify = VERIFY_FIRST,
-		.cache_size = UINT64_C(256) << 20,
+		.cache_size = default_cache_size(),
 		.max_threads = default_threads(),
 		.uid = getuid(),
 		.gid = getgid(),

@@ -25,6 +25,7 @@ static const struct {
 	ROW(inodes, "ckfs_inodes", "gauge", "Inodes the kernel remembers."),
 	ROW(entries, "ckfs_entries", "gauge", "Entry versions held open."),
 	ROW(decoded_bytes, "ckfs_decoded_bytes", "gauge", "Bytes of decoded content in memory."),
+	ROW(cache_size, "ckfs_cache_size_bytes", "gauge", "Bytes of decoded content that may be kept (cache_size)."),
 #undef ROW
 };
 

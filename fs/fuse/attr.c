@@ -12,13 +12,14 @@ static void set_times(struct stat *st, const struct timespec *t)
 	st->st_mtim = st->st_ctim = st->st_atim = *t;
 }
 
+/* Nothing can be written, which `ro` says: who copies the tree gets copies that can. */
 void attr_of_directory(const struct mount *m, uint64_t id, struct stat *ret)
 {
 	const struct options *o = m->options;
 	struct timespec changed = m->since;
 	backend_changed(m->backend, &changed);
 	*ret = (struct stat){.st_ino = id, .st_uid = o->uid, .st_gid = o->gid};
-	ret->st_mode = S_IFDIR | (o->has_umask ? 0555 & ~o->umask : 0500);
+	ret->st_mode = S_IFDIR | (o->has_umask ? 0777 & ~o->umask : 0700);
 	ret->st_nlink = id == INODE_ROOT ? 2 + VIEW_COUNT - 1 : 2;
 	set_times(ret, id == INODE_CONTROL ? &m->since : &changed);
 }
@@ -27,7 +28,7 @@ void attr_of_file(const struct mount *m, uint64_t number, uint64_t size, const s
 {
 	const struct options *o = m->options;
 	*ret = (struct stat){.st_ino = number, .st_uid = o->uid, .st_gid = o->gid, .st_nlink = 1, .st_blksize = 4096};
-	ret->st_mode = S_IFREG | (o->has_umask ? 0444 & ~o->umask : 0400);
+	ret->st_mode = S_IFREG | (o->has_umask ? 0666 & ~o->umask : 0600);
 	ret->st_size = (off_t)size;
 	ret->st_blocks = (blkcnt_t)((size + BLOCK - 1) / BLOCK);
 	set_times(ret, written);

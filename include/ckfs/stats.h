@@ -25,6 +25,7 @@ struct stats {
 	atomic_llong inodes;
 	atomic_llong entries;
 	atomic_llong decoded_bytes;
+	atomic_llong cache_size;
 };
 
 #define stats_add(stats, member, n) atomic_fetch_add_explicit(&(stats)->member, (n), memory_order_relaxed)

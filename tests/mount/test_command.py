@@ -50,13 +50,13 @@ def test_relative_paths_are_those_of_the_callers_directory(command):
 
 def test_options_may_follow_the_operands(command):
     command(command.source, command.point, "-o", "umask=022")
-    assert os.stat(command.point / "key").st_mode & 0o777 == 0o444
+    assert os.stat(command.point / "key").st_mode & 0o777 == 0o644
 
 
 def test_several_options_stand_in_one_word(command):
     command("-oumask=022,uid=12,gid=34", command.source, command.point)
     shown = os.stat(command.point / "key")
-    assert (shown.st_mode & 0o777, shown.st_uid, shown.st_gid) == (0o444, 12, 34)
+    assert (shown.st_mode & 0o777, shown.st_uid, shown.st_gid) == (0o644, 12, 34)
 
 
 def test_foreground_serves_until_it_is_ended(command):
@@ -193,7 +193,38 @@ AS_FROM_FSTAB = (
 )
 
 
-@pytest.mark.parametrize("options", ["rw,dev,suid", "umask=022,_netdev,noauto,nofail", "ro,noatime,nosuid,nodev,user"])
+# What mount(8) and fstab(5) have for any filesystem, of util-linux 2.38 and 2.41.
+OF_MOUNT = (
+    "rw ro defaults dev nodev suid nosuid exec noexec sync async dirsync atime noatime diratime nodiratime relatime norelatime strictatime"
+    " nostrictatime lazytime nolazytime iversion noiversion mand nomand silent loud symfollow nosymfollow auto noauto user user=joe nouser"
+    " users nousers owner noowner group nogroup _netdev nofail comment=of.mine uhelper=us helper=us x-systemd.automount X-mount.mkdir x-gvfs-show"
+).split()
+
+
+@pytest.mark.parametrize("option", OF_MOUNT)
+def test_options_that_any_filesystem_takes_are_taken(command, option):
+    result = command("-o", option, command.source, command.point)
+    assert (result.returncode, result.stderr, read(command.point / "key")) == (0, "", b"value")
+    assert mounted(command.point).split()[3].split(",")[0] == "ro"
+
+
+@pytest.mark.parametrize("option", ["relatimes", "Rw", "user-", "x", "rwx"])
+def test_other_options_are_an_error_that_names_them(command, option):
+    result = command("-o", option, command.source, command.point)
+    assert (result.returncode, option in result.stderr, mounted(command.point)) == (1, True, None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "rw,dev,suid",
+        "umask=022,_netdev,noauto,nofail",
+        "ro,noatime,nosuid,nodev,user",
+        "relatime,nodiratime,x-systemd.automount",
+        "strictatime,lazytime,exec,users,comment=mine",
+        "defaults,owner,group,silent,iversion",
+    ],
+)
 def test_mount_with_the_type_works_as_from_fstab(command, options):
     bin = command.tmp / "bin"
     bin.mkdir()

@@ -52,14 +52,16 @@ def expected_shapes(shown, file: int, directory: int, uid: int, gid: int):
 @pytest.mark.parametrize(
     "options, file, directory",
     [
-        ([], 0o400, 0o500),
-        (["umask=022"], 0o444, 0o555),
-        (["umask=0"], 0o444, 0o555),
-        (["umask=027"], 0o440, 0o550),
-        (["umask=077"], 0o400, 0o500),
+        ([], 0o600, 0o700),
+        (["umask=022"], 0o644, 0o755),
+        (["umask=0"], 0o666, 0o777),
+        (["umask=027"], 0o640, 0o750),
+        (["umask=077"], 0o600, 0o700),
+        (["umask=0222"], 0o444, 0o555),
+        (["umask=0777"], 0, 0),
     ],
 )
-def test_modes_are_0400_and_0500_of_the_mounting_user_or_as_umask_says(cache, mount, options, file, directory):
+def test_modes_are_0600_and_0700_of_the_mounting_user_or_as_umask_says(cache, mount, options, file, directory):
     write(cache, "arrow")
     shown = shapes(mount(cache, *options))
     assert shown == expected_shapes(shown, file, directory, os.geteuid(), os.getegid())
@@ -68,7 +70,7 @@ def test_modes_are_0400_and_0500_of_the_mounting_user_or_as_umask_says(cache, mo
 def test_uid_and_gid_options_set_the_owner(cache, mount):
     write(cache, "arrow")
     shown = shapes(mount(cache, "uid=1234,gid=2345"))
-    assert shown == expected_shapes(shown, 0o400, 0o500, 1234, 2345)
+    assert shown == expected_shapes(shown, 0o600, 0o700, 1234, 2345)
 
 
 @pytest.mark.file_only

@@ -151,7 +151,7 @@ class TestFind:
         assert dict(line.split() for line in lines) == {name: str(len(value)) for name, value in stock.values.items()}
 
     def test_perm(self, stock):
-        assert self.names(stock.m / "raw", "-type", "f", "!", "-perm", "0400") == set()
+        assert self.names(stock.m / "raw", "-type", "f", "!", "-perm", "0600") == set()
 
 
 class TestSizes:

@@ -1,0 +1,10 @@
+/* How much memory the process may use. */
+#ifndef CKFS_MEMORY_LIMIT_H
+#define CKFS_MEMORY_LIMIT_H
+
+#include <stdint.h>
+
+/* Bytes: of the machine, or of its control group (cgroup 1 and 2) and those above it, whichever is least. */
+uint64_t memory_limit(void);
+
+#endif
