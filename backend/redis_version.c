@@ -2,11 +2,14 @@
 
 #include "redis_nested.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WORD_MAX 32
+
+/* No part of a version is larger. A build from between releases calls itself 255.255.255: that is no release. */
+#define NUMBER_MAX 99999
+#define RELEASE_MAX 200
 
 struct range {
 	const char *name;
@@ -14,19 +17,22 @@ struct range {
 };
 
 /*
- * CLIENT NO-TOUCH came with Redis 7.2. From Redis 8.0 (7.9 were its previews) to 8.2, and in Valkey 8.1, a server in that mode reads the command
- * that is executed where none is: when it looks a key up for a slot that moves, or for clients that wait. That ends it (Redis pull request
- * 14415, Valkey 2347).
+ * CLIENT NO-TOUCH came with Redis 7.2. A server in that mode may read the command that is executed where none is: when it looks a key up for a slot
+ * that moves, or for clients that wait. That ends it. The fault came with Redis 8.0 (pull request 13512; 7.9 were its previews) and went with
+ * 8.2.7 and 8.4.0 (14415); it came with Valkey 8.0.2 (1499) and went with 8.0.6, 8.1.4 and 9.0.0 (2347). Valkey 7.2 calls itself "redis" with its
+ * own version, of which those after 7.2.7 are not known; any newer Valkey that imitates Redis (extended-redis-compatibility) says 7.2.4.
  */
 static const struct range no_touch_works[] = {
-	{"redis", {7, 2, 0}, {7, 4, UINT_MAX}},
-	{"redis", {8, 4, 0}, {UINT_MAX, 0, 0}},
-	{"valkey", {7, 2, 0}, {8, 0, UINT_MAX}},
-	{"valkey", {9, 0, 0}, {UINT_MAX, 0, 0}},
+	{"redis", {7, 2, 0}, {7, 2, 3}},
+	{"redis", {7, 2, 5}, {7, 2, 7}},
+	{"redis", {7, 4, 0}, {7, 4, NUMBER_MAX}},
+	{"redis", {8, 2, 7}, {8, 2, NUMBER_MAX}},
+	{"redis", {8, 4, 0}, {RELEASE_MAX, 0, 0}},
+	{"valkey", {8, 0, 0}, {8, 0, 1}},
+	{"valkey", {8, 0, 6}, {8, 0, NUMBER_MAX}},
+	{"valkey", {8, 1, 4}, {8, 1, NUMBER_MAX}},
+	{"valkey", {9, 0, 0}, {RELEASE_MAX, 0, 0}},
 };
-
-/* What a Valkey of any version calls itself where it imitates Redis (extended-redis-compatibility). */
-static const struct range imitation = {"redis", {7, 2, 4}, {7, 2, 4}};
 
 /* These end when more keys are tracked than tracking-table-max-keys, a million by default (Redis pull request 11814). */
 static const struct range tracking_crashes[] = {
@@ -57,7 +63,7 @@ static bool is_in_any(const struct server_version *v, const struct range *ranges
 
 bool server_bears_no_touch(const struct server_version *v)
 {
-	return is_in_any(v, no_touch_works, sizeof no_touch_works / sizeof *no_touch_works) && !is_within(v, &imitation);
+	return is_in_any(v, no_touch_works, sizeof no_touch_works / sizeof *no_touch_works);
 }
 
 bool server_bears_tracking(const struct server_version *v)
@@ -68,7 +74,9 @@ bool server_bears_tracking(const struct server_version *v)
 void server_version_parse(const char *name, const char *text, struct server_version *ret)
 {
 	struct server_version v = {.name = ""};
-	if (strlen(name) < sizeof v.name && sscanf(text, "%5u.%5u.%5u", &v.number[0], &v.number[1], &v.number[2]) == 3)
+	char more;
+	/* A candidate, or a build of somebody's own, has more behind it. */
+	if (strlen(name) < sizeof v.name && sscanf(text, "%5u.%5u.%5u%c", &v.number[0], &v.number[1], &v.number[2], &more) == 3)
 		strcpy(v.name, name);
 	*ret = v;
 }

@@ -26,23 +26,32 @@ def commands_of(scripted, mount, answer: bytes) -> list[list[bytes]]:
     return asked
 
 
-# Redis 8.0 to 8.2 and Valkey 8.1 can be ended by it.
+# Redis 8.0.0 to 8.2.6 and Valkey 8.0.2 to 8.0.5 and 8.1.0 to 8.1.3 can be ended by it.
 NO_TOUCH = {
     ("redis", "7.2.0"): True,
     ("redis", "7.2.5"): True,
     ("redis", "7.4.1"): True,
     ("redis", "8.4.0"): True,
+    ("redis", "8.2.7"): True,
     ("redis", "10.0.0"): True,
-    ("valkey", "7.2.7"): True,
-    ("valkey", "8.0.3"): True,
+    ("valkey", "8.0.1"): True,
+    ("valkey", "8.0.6"): True,
+    ("valkey", "8.1.4"): True,
     ("valkey", "9.0.0"): True,
     ("redis", "6.2.14"): False,
     ("redis", "7.0.15"): False,
     ("redis", "7.9.240"): False,
     ("redis", "8.0.2"): False,
-    ("redis", "8.2.9"): False,
+    ("redis", "8.2.6"): False,
+    ("valkey", "8.0.2"): False,
+    ("valkey", "8.0.5"): False,
     ("valkey", "8.1.0"): False,
-    ("valkey", "8.1.99"): False,
+    ("valkey", "8.1.3"): False,
+    # Of between releases, and a candidate.
+    ("redis", "255.255.255"): False,
+    ("redis", "8.4.0-rc1"): False,
+    # What a Valkey 7.2 calls itself after those that are known.
+    ("redis", "7.2.8"): False,
     # What a Valkey of any version says where it imitates Redis.
     ("redis", "7.2.4"): False,
     ("keydb", "7.4.0"): False,
