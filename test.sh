@@ -27,7 +27,7 @@ has_leg() { [[ " ${legs[*]} " == *" $1 "* ]]; }
 server_tests=(tests/mount/test_redis{,_versions,_announcements,_faults,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
 thread_tests=(tests/mount/test_{versions,listing,decoded_cache}.py tests/mount/test_redis_{versions,announcements,faults,slow,hanging,tls_served}.py tests/fault)
 
-need_packages attr jq rsync man-db procps openssl redis-server
+need_packages attr bindfs jq rsync man-db procps openssl redis-server
 need_build_packages
 need_python
 werror=false

@@ -94,25 +94,41 @@ static int file_open(const char *scheme, const char *location, const struct opti
 	return 0;
 }
 
-/* A directory that was removed and made again, or renamed away, is another one: follows the path, as writers do. */
-void file_follow_path(struct file_backend *f)
+/* Whether the path leads to the directory that is read, or to none as before. */
+static bool is_current(struct file_backend *f, const struct stat *st)
 {
-	struct stat st;
-	bool exists = stat(f->path, &st) == 0 && S_ISDIR(st.st_mode);
 	pthread_rwlock_rdlock(&f->lock);
-	bool same = exists ? f->directory >= 0 && st.st_dev == f->device && st.st_ino == f->inode : f->directory < 0;
+	bool is = st ? f->directory >= 0 && st->st_dev == f->device && st->st_ino == f->inode : f->directory < 0;
 	pthread_rwlock_unlock(&f->lock);
-	if (same)
-		return;
+	return is;
+}
 
-	int fd = exists ? open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (fd >= 0 && fstat(fd, &st) < 0) {
-		close(fd);
-		fd = -1;
-	}
+static void change_directory(struct file_backend *f, int directory, const struct stat *st)
+{
 	pthread_rwlock_wrlock(&f->lock);
-	use_directory(f, fd, &st);
+	use_directory(f, directory, st);
 	pthread_rwlock_unlock(&f->lock);
+}
+
+int file_follow_path(struct file_backend *f)
+{
+	const struct stat none = {0};
+	struct stat st;
+	cleanup_close int fd = -1;
+	int r = stat(f->path, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (is_current(f, r == 0 ? &st : NULL))
+		return r;
+	if (r == 0) {
+		fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+	}
+	if (r == 0)
+		change_directory(f, steal_fd(&fd), &st);
+	else if (r == -ENOENT)
+		change_directory(f, -1, &none);
+	return r;
 }
 
 static int file_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel,
@@ -124,7 +140,9 @@ static int file_find(struct backend *backend, const struct key *key, bool whole,
 	struct file_backend *f = file_of(backend);
 	char name[KEY_HEX_SIZE + 1];
 	key_hash_to_hex(&key->hash, name);
-	file_follow_path(f);
+	int r = file_follow_path(f);
+	if (r < 0)
+		return r;
 	pthread_rwlock_rdlock(&f->lock);
 	int fd = f->directory >= 0 ? file_open_entry(f, f->directory, name) : -ENOENT;
 	pthread_rwlock_unlock(&f->lock);
@@ -154,7 +172,9 @@ static int file_changed(struct backend *backend, struct timespec *ret)
 
 static int file_statfs(struct backend *backend, struct statvfs *ret)
 {
-	return statvfs(file_of(backend)->path, ret) < 0 ? -errno : 0;
+	struct file_backend *f = file_of(backend);
+	int r = file_follow_path(f);
+	return r < 0 ? r : statvfs(f->path, ret) < 0 ? -errno : 0;
 }
 
 const struct backend_ops file_backend = {

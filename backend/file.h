@@ -23,8 +23,11 @@ struct file_backend {
 	struct file_headers headers;
 };
 
-/* A directory that was removed and made again, or renamed away, is another one: follows the path, as writers do. */
-void file_follow_path(struct file_backend *f);
+/*
+ * A directory that was removed and made again, or renamed away, is another one: follows the path, as writers do. 0 it is there; -ENOENT it is known to be
+ * absent, and so are all entries; any other error says nothing of them.
+ */
+int file_follow_path(struct file_backend *f);
 
 /* Opens an entry's file by its name. A descriptor; -ENOENT also for a link, a socket or anything else that is no file. */
 int file_open_entry(struct file_backend *f, int directory, const char *name);

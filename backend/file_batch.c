@@ -154,7 +154,7 @@ void step_done(struct step *step)
 
 bool step_is_hidden(const struct step *step)
 {
-	return step->r == -ENOENT || step->r == -EACCES || step->r == -EPERM;
+	return step->r == -ENOENT;
 }
 
 bool step_is_unread(const struct step *step)

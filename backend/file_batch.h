@@ -69,7 +69,7 @@ bool batch_is_spent(const struct batch *b);
 void step_look(const struct batch *b, struct step *step, bool value);
 void step_done(struct step *step);
 
-/* Whether a name is not shown: gone meanwhile, no entry, or not ours to read. */
+/* Whether a name is not shown: gone meanwhile, or no entry. */
 bool step_is_hidden(const struct step *step);
 
 /* Whether it is this one entry that cannot be read; else the listing cannot go on. */

@@ -118,6 +118,18 @@ static struct stored describe(const struct file_backend *f, const struct statx *
 	return stored;
 }
 
+/* Reads up to n bytes from the beginning. Fewer: the file ends there, and not just what a server gave at once. */
+static ssize_t read_first(int fd, uint8_t *to, size_t n)
+{
+	size_t filled = 0;
+	ssize_t got;
+	do {
+		got = pread(fd, to + filled, n - filled, (off_t)filled);
+		filled += got > 0 ? (size_t)got : 0;
+	} while (filled < n && (got > 0 || (got < 0 && errno == EINTR)));
+	return got < 0 ? -errno : (ssize_t)filled;
+}
+
 int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *ret)
 {
 	cleanup_close int owned = fd;
@@ -129,9 +141,9 @@ int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *r
 	int r = stat_entry(owned, "", AT_EMPTY_PATH, &sx);
 	if (r < 0)
 		return r;
-	ssize_t n = pread(owned, first, value ? sizeof first : ENTRY_HEADER_SIZE, 0);
+	ssize_t n = read_first(owned, first, value ? sizeof first : ENTRY_HEADER_SIZE);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	r = entry_header_read(first, (size_t)n, &expires);
 	if (r < 0)
 		return r;
@@ -198,5 +210,6 @@ int file_open_entry(struct file_backend *f, int directory, const char *name)
 	}
 	if (fd >= 0)
 		return fd;
-	return errno == ELOOP || errno == ENXIO || errno == ENOTDIR ? -ENOENT : -errno;
+	/* A symbolic link, and a socket. */
+	return errno == ELOOP || errno == ENXIO ? -ENOENT : -errno;
 }

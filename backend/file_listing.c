@@ -53,26 +53,35 @@ static struct file_cursor *cursor_of(struct cursor *cursor)
 /* When the directory last changed. A time that is just now may hide a later change: it is made one that never matches. */
 static struct timespec changed_at(int directory)
 {
-	struct timespec now = {0};
+	struct timespec now;
 	struct stat st;
+	clock_gettime(CLOCK_REALTIME, &now);
 	if (fstat(directory, &st) < 0)
 		return now;
-	clock_gettime(CLOCK_REALTIME, &now);
 	int64_t age = (int64_t)(now.tv_sec - st.st_ctim.tv_sec) * 1000000000 + (now.tv_nsec - st.st_ctim.tv_nsec);
 	return age < FILE_TICK_NS ? now : st.st_ctim;
 }
 
-/* Begins to read the directory from its start. */
+/* A descriptor of the directory, with a position of its own. -ENOENT: it is known to be absent. */
+static int open_directory(struct file_backend *f)
+{
+	int r = file_follow_path(f);
+	if (r < 0)
+		return r;
+	pthread_rwlock_rdlock(&f->lock);
+	int fd = f->directory < 0 ? -ENOENT : openat(f->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1)
+		fd = -errno;
+	pthread_rwlock_unlock(&f->lock);
+	return fd;
+}
+
+/* Begins to read the directory from its start. One that is absent lists nothing; one that cannot be read is an error. */
 static int begin_pass(struct file_cursor *c)
 {
-	struct file_backend *f = c->backend;
-	pthread_rwlock_rdlock(&f->lock);
-	/* A directory that is not there just now lists nothing. */
-	int fd = f->directory < 0 ? -ENOENT : openat(f->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = f->directory >= 0 && fd < 0 ? -errno : 0;
-	pthread_rwlock_unlock(&f->lock);
-	if (r < 0 && r != -ENOENT)
-		return r;
+	int fd = open_directory(c->backend);
+	if (fd < 0 && fd != -ENOENT)
+		return fd;
 	for (unsigned i = 0; i < BATCHES; i++)
 		batch_begin(&c->batches[i], -1, false);
 	if (c->directory >= 0)
@@ -232,7 +241,6 @@ int file_list(struct backend *backend, struct cursor **ret)
 	for (unsigned i = 0; i < BATCHES; i++)
 		batch_init(&c->batches[i], c->backend);
 	c->current = 0;
-	file_follow_path(c->backend);
 	int r = begin_pass(c);
 	if (r < 0) {
 		file_list_end(&c->cursor);
@@ -253,7 +261,6 @@ int file_seek(struct cursor *cursor, uint64_t position)
 	struct file_cursor *c = cursor_of(cursor);
 	seen_truncate(&c->seen, position);
 	c->pass = 0;
-	file_follow_path(c->backend);
 	return begin_pass(c);
 }
 

@@ -207,12 +207,9 @@ int redis_next(struct cursor *cursor, bool value, struct listed *ret)
 			if (s->r == -ENOENT)
 				continue;
 		}
-		/* What may not be read does not end the listing. Anything else must not shorten it silently. */
-		if (value && s->r == -EACCES) {
-			c->next++;
-			continue;
-		}
-		if (value && s->r < 0) {
+		/* What may not be read is shown all the same, and does not end the listing. Anything else does. */
+		const bool unread = value && s->r == -EACCES;
+		if (value && s->r < 0 && !unread) {
 			r = s->r;
 			s->r = UNSEEN;
 			return r;
@@ -221,8 +218,8 @@ int redis_next(struct cursor *cursor, bool value, struct listed *ret)
 		if (r < 0)
 			return r;
 		ret->key = s->key;
-		ret->unread = false;
-		ret->stored = value ? s->stored : (struct stored){0};
+		ret->unread = unread;
+		ret->stored = value && !unread ? s->stored : (struct stored){0};
 		if (!value && s->r == 0)
 			stored_done(&s->stored);
 		s->key = (struct key){0};

@@ -83,7 +83,8 @@ static int end_pass(struct scan *scan)
 		return r;
 	if (is_whole(scan, &now, moving)) {
 		node_list_done(scan->nodes, &now);
-		return 0;
+		/* All names were shown that can be had. There may be more. */
+		return topology_is_covered(&scan->list.topology) ? 0 : -EAGAIN;
 	}
 	node_list_done(scan->nodes, &scan->before);
 	scan->before = scan->list;

@@ -79,7 +79,7 @@ static int read_replicas(struct redis_connection *c, struct redis_shard *shard)
 	return r;
 }
 
-/* What one says. -ENOENT: it does not know the service. */
+/* What one says. -ESRCH: it does not know the service, which says nothing of its keys. */
 static int ask(struct redis_connection *c, const char *service, bool replicas, struct redis_shard *ret, uint64_t *ret_epoch)
 {
 	struct description master;
@@ -92,7 +92,7 @@ static int ask(struct redis_connection *c, const char *service, bool replicas, s
 		r = read_description(c, &master);
 	/* "ERR No such master with that name": what else could it be, with the connection whole? */
 	if (r < 0)
-		return r == -EIO && !c->broken && c->nested == 0 ? -ENOENT : r;
+		return r == -EIO && !c->broken && c->nested == 0 ? -ESRCH : r;
 	shard.servers[0] = master.address;
 	r = replicas ? read_replicas(c, &shard) : 0;
 	if (r == 0) {
@@ -119,7 +119,7 @@ static int open_one(const struct sentinels *s, size_t i, struct redis_connection
 static int complain(const struct sentinels *s, size_t i, int r, struct error *error)
 {
 	const struct redis_address *at = &s->seeds->servers[i];
-	if (r == -ENOENT)
+	if (r == -ESRCH)
 		return error_set(error, r, "%.200s port %d: the sentinel knows no service \"%.100s\"", at->host, at->port, s->seeds->service);
 	if (r == -ENOSYS)
 		return error_set(error, -EIO, "%.200s port %d: no sentinel (redis://HOST or rediss://HOST is a server)", at->host, at->port);
@@ -190,7 +190,7 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 			*error = reason;
 		}
 		/* One that knows of no such service takes back what it told of it. */
-		if (r == -ENOENT)
+		if (r == -ESRCH)
 			s->each[i].epoch = 0;
 		if (r < 0)
 			continue;
@@ -201,7 +201,7 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 		best_epoch = epoch;
 	}
 	if (best.count == 0)
-		return failure;
+		return failure == -ESRCH ? -EIO : failure;
 	if (is_overtaken(s, best_epoch))
 		return error_set(error, -EAGAIN, "a sentinel that does not answer now has told of a later failover than those that do");
 	int r = topology_single(ret);

@@ -102,6 +102,14 @@ int topology_single(struct redis_topology *ret)
 	return ret->shards ? 0 : -ENOMEM;
 }
 
+bool topology_is_covered(const struct redis_topology *topology)
+{
+	for (size_t i = 0; i < SLOT_COUNT; i++)
+		if (topology->shard_of[i] == SLOT_UNSERVED)
+			return false;
+	return true;
+}
+
 int topology_copy(const struct redis_topology *topology, struct redis_topology *ret)
 {
 	struct redis_shard *shards = malloc((topology->count + 1) * sizeof *shards);

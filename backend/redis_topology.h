@@ -50,6 +50,9 @@ bool topology_equal(const struct redis_topology *a, const struct redis_topology 
 /* Of all slots the most that one's master changed from a over b to c: 0 to 2. */
 unsigned topology_moves(const struct redis_topology *a, const struct redis_topology *b, const struct redis_topology *c);
 
+/* Whether each slot has a server. Keys of the others may be somewhere, but nobody tells. */
+bool topology_is_covered(const struct redis_topology *topology);
+
 /* 0, -ENOMEM. */
 int topology_copy(const struct redis_topology *topology, struct redis_topology *ret);
 

@@ -142,6 +142,8 @@ static int open_default(const struct options *options, struct backend **ret, cha
 	int n = snprintf(path, sizeof path, "%s/cachekit", tmp ? tmp : "/tmp");
 	if (n < 0 || (size_t)n >= sizeof path)
 		return error_set(error, -ENAMETOOLONG, "$TMPDIR is too long");
+	if (lstat(path, &st) < 0 && errno != ENOENT)
+		return error_set(error, -errno, "no SOURCE, and %s: %s", path, strerror(errno));
 	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return error_set(error, -ENOENT, "no SOURCE: name a cache directory, or set CACHEKIT_FILE_CACHE_DIR (there is no %s either)", path);
 	if (st.st_uid != geteuid())

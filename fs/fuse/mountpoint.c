@@ -3,6 +3,7 @@
 #include "ckfs/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 
 /* Undoes the octal escapes of /proc/self/mountinfo, in place. */
@@ -109,14 +109,25 @@ static bool clear_dead(const char *path)
 	return started && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/*
+ * Whether the ckfs that is mounted here has ended. The kernel may still answer stat for a dead one; an open it has to ask, and this file no living
+ * one asks its SOURCE for, which may itself be dead.
+ */
+static bool is_dead(const char *path)
+{
+	cleanup_free char *stats = NULL;
+	if (asprintf(&stats, "%s/.ckfs/stats", path) < 0)
+		return false;
+	cleanup_close int fd = open(stats, O_RDONLY | O_CLOEXEC);
+	return fd < 0 && errno == ENOTCONN;
+}
+
 /* A ckfs that is mounted here: dead ones are cleared away. */
 static int clear_mounted(const char *path, struct error *error)
 {
 	struct mounted mounted;
-	struct statfs fs;
 	while (mountpoint_find(path, &mounted) && mounted.is_ckfs) {
-		/* The kernel may still answer stat for a dead one; this it has to ask. */
-		if (statfs(path, &fs) == 0 || errno != ENOTCONN)
+		if (!is_dead(path))
 			return error_set(error, -EBUSY, "%s: a ckfs serves here already; end it with fusermount3 -u %s", path, path);
 		if (!clear_dead(path))
 			return error_set(error, -EBUSY, "%s: a dead ckfs is mounted here; clear it with fusermount3 -u -z %s", path, path);

@@ -1,5 +1,6 @@
 """§5, §6 on a Redis Cluster: masters that are lost, replaced or stopped, and replicas."""
 
+import errno
 import os
 import pathlib
 import threading
@@ -336,3 +337,28 @@ def test_a_cluster_with_a_password(mount, ckfs, tmp):
         shown = [pathlib.Path(f"/proc/{m.pid}/cmdline").read_text(), pathlib.Path("/proc/self/mounts").read_text(), m.log()]
         assert not any("s3cret" in text for text in shown) and c.url_of(*c.masters) in shown[1]
         assert "WRONGPASS" in complaint(ckfs, tmp, c.url_of(*c.masters, login=":no@"))
+
+
+def test_a_listing_of_a_cluster_with_slots_that_nobody_serves_ends_in_an_error(mount):
+    """Their keys may be somewhere: a copy with --delete must not take them for gone."""
+    with Cluster(options=("--cluster-require-full-coverage", "no")) as c:
+        for i in range(30):
+            c.db().set(f"key{i}", b"v")
+        m = mount(c.url, "timeout=1")
+        assert len(names(m)) == 30
+        m.unmount()
+        lost = c.owner("key1")
+        id, ranges = c.id(lost), [str(slot) for first, last, *_ in c.cluster(lost, "SLOTS") if c.server_of_slot(first) is lost for slot in (first, last)]
+        lost.kill()
+        for server in c.servers:
+            if server is not lost:
+                c.cluster(server, "DELSLOTSRANGE", *ranges)
+                c.cluster(server, "FORGET", id)
+        m = mount(c.url_of(*(server for server in c.servers if server is not lost)), "timeout=1")
+        assert failure(m / "key1") == "EAGAIN"
+        shown = []
+        with pytest.raises(OSError) as caught:
+            for entry in os.scandir(m / "raw"):
+                shown.append(entry.name)
+        assert caught.value.errno == errno.EAGAIN
+        assert 0 < len(shown) < 30

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from caches import RedisCache
-from helpers import FORMATS, legacy, memory, read
+from helpers import FORMATS, failure, legacy, memory, read
 from redis_server import Proxy, db, running, scripted, server  # noqa: F401 - fixtures
 
 
@@ -162,8 +162,10 @@ def test_keys_that_may_not_be_read_do_not_end_a_listing(server, db, mount):
     db.mset({"open:1": b"v", "closed:1": b"v", "open:2": b"v"})
     db.execute_command("ACL", "SETUSER", "half", "on", ">pw", "~open:*", "allchannels", "+@all")
     m = mount(f"unix://half:pw@{server.socket}")
-    assert {"open:1", "open:2"} <= set(names(m))
-    assert {e.name for e in os.scandir(m / "raw") if e.stat().st_size == 1} >= {"open:1", "open:2"}
+    assert set(names(m)) >= {"open:1", "open:2", "closed:1"}
+    shown = {e.name: e for e in os.scandir(m / "raw")}
+    assert set(shown) == {"open:1", "open:2", "closed:1"}
+    assert (shown["open:1"].stat().st_size, failure(m / "raw/closed:1")) == (1, "EACCES")
 
 
 @pytest.mark.parametrize("rights", ["allchannels +@all", "resetchannels +@read +@connection"], ids=["announced", "each open asks"])

@@ -1,10 +1,12 @@
 """§1, §5, §6 on a Redis service behind sentinels: the master is found, and found again after a failover."""
 
+import errno
 import os
 import threading
 import time
 
 import pytest
+import redis
 
 from announcing import number_of, stamped
 from caches import noise
@@ -175,6 +177,20 @@ def test_servers_and_sentinels_with_a_password(mount):
 def test_what_cannot_be_mounted_says_why(calm, ckfs, tmp, url, words):
     text = complaint(ckfs, tmp, url.format(sentinel=calm.sentinel_ports[0], server=calm.master.port))
     assert all(word in text for word in words) and "secret" not in text
+
+
+def test_a_service_that_its_sentinels_no_longer_know_is_no_empty_cache(mount):
+    with Service(0, 1) as service:
+        service.master.client().set("k", b"v")
+        m = mount(service.url, "timeout=1")
+        assert read(m / "k") == b"v"
+        for port in service.sentinel_ports:
+            redis.Redis(port=port).execute_command("SENTINEL", "REMOVE", "main-1.x")
+        service.master.kill()
+        assert failure(m / "k") not in (None, "ENOENT")
+        with pytest.raises(OSError) as caught:
+            os.listdir(m / "raw")
+        assert caught.value.errno != errno.ENOENT
 
 
 def array(*words: bytes) -> bytes:
