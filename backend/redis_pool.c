@@ -97,7 +97,8 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 		r = pool->prepare(c);
 	if (r == 0)
 		r = arm(c, round, client);
-	if (r == -ECONNRESET)
+	/* No failure to connect says that a key is absent. */
+	if (r == -ECONNRESET || r == -ENOENT)
 		r = -EIO;
 	pthread_mutex_lock(&pool->lock);
 	if (r < 0) {

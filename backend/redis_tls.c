@@ -73,6 +73,18 @@ static int load_certificate(SSL_CTX *ctx, const struct tls_settings *s, struct e
 		s->key_file ? "" : "; -o tls_key=FILE names one");
 }
 
+/* A file that could not be opened for want of descriptors or memory says nothing of the file. */
+static int own_lack(int r, struct error *error)
+{
+	unsigned long code;
+	while ((code = ERR_get_error())) {
+		int number = ERR_SYSTEM_ERROR(code) ? ERR_GET_REASON(code) : 0;
+		if (number == EMFILE || number == ENFILE || number == ENOMEM)
+			return error_set(error, -number, "%s", strerror(number));
+	}
+	return r;
+}
+
 static int context_new(const struct tls_settings *settings, SSL_CTX **ret, struct error *error)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
@@ -88,11 +100,12 @@ static int context_new(const struct tls_settings *settings, SSL_CTX **ret, struc
 	int r = load_cas(ctx, settings, error);
 	if (r == 0)
 		r = load_certificate(ctx, settings, error);
-	if (r < 0)
+	if (r < 0) {
 		SSL_CTX_free(ctx);
-	else
-		*ret = ctx;
-	return r;
+		return own_lack(r, error);
+	}
+	*ret = ctx;
+	return 0;
 }
 
 static char *name_of(const struct redis_target *target)

@@ -6,6 +6,7 @@
 #include "ckfs/cleanup.h"
 #include "ckfs/known_keys.h"
 #include "ckfs/secrets.h"
+#include "ckfs/spool.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -13,6 +14,24 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
+
+static enum log_target log_target_of(const struct options *options)
+{
+	return options->has_log ? options->log : options->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG;
+}
+
+/* A place that was asked for has to work. The default one, which may never be needed, is said not to. */
+static int check_spool(const struct options *options, struct error *error)
+{
+	int r = spool_check(options->spool_dir, error);
+	if (r == 0 || options->has_spool_dir)
+		return r;
+	log_line(LOG_WARNING, "%s", error->text);
+	if (log_target_of(options) != LOG_TO_STDERR)
+		fprintf(stderr, "ckfs: %s\n", error->text);
+	return 0;
+}
 
 /* Opens all that a mount needs, serves it, and closes it again. */
 static int run(struct options *options, int argc, char **argv, struct error *error)
@@ -32,6 +51,8 @@ static int run(struct options *options, int argc, char **argv, struct error *err
 	if (r == 0)
 		r = backend_open(options, &m.backend, &source, error);
 	options_forget_source(options, argc, argv);
+	if (r == 0)
+		r = check_spool(options, error);
 	if (r == 0)
 		r = mountpoint_prepare(options, source, error);
 	if (r == 0)
@@ -64,7 +85,7 @@ static int run_with(struct options *options, int argc, char **argv, struct error
 		printf("ckfs %s (libfuse %s)\nTLS: %s\n", CKFS_VERSION, fuse_pkgversion(), CKFS_HAVE_TLS ? "yes" : "no");
 		return 0;
 	}
-	log_open(options->has_log ? options->log : options->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG);
+	log_open(log_target_of(options));
 	return run(options, argc, argv, error);
 }
 

@@ -84,6 +84,7 @@ static int set_fail_closed(struct options *o, const char *value)
 
 static int set_spool_dir(struct options *o, const char *value)
 {
+	o->has_spool_dir = true;
 	return set_path(&o->spool_dir, value);
 }
 

@@ -1,12 +1,16 @@
 #include "ckfs/spool.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <syslog.h>
 
 /* Content whose size nobody knows grows by halves of itself, but at least by this. */
 #define GROWTH_MIN (UINT64_C(1) << 20)
@@ -60,8 +64,11 @@ static void discharge(struct spool_writer *w, uint64_t n)
 /* Makes the descriptor `size` long. A file's blocks are taken at once: a full disk must not show as a broken mapping. */
 static int resize(int fd, bool on_disk, uint64_t size)
 {
+	int r = on_disk ? EINTR : 0;
+	while (r == EINTR)
+		r = posix_fallocate(fd, 0, (off_t)size);
 	if (on_disk)
-		return -posix_fallocate(fd, 0, (off_t)size);
+		return -r;
 	return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 }
 
@@ -126,9 +133,24 @@ static int move_to_memfd(struct spool_writer *w, uint64_t capacity)
 	return r;
 }
 
+/* A file without a name. Where the filesystem has none, it has one for a moment. */
+static int open_unnamed(const char *directory)
+{
+	cleanup_free char *name = NULL;
+	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+		return fd;
+	if (asprintf(&name, "%s/.ckfs-XXXXXX", directory) < 0)
+		return -1;
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(name);
+	return fd;
+}
+
 static int move_to_disk(struct spool_writer *w, uint64_t capacity)
 {
-	int fd = open(w->spool->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = open_unnamed(w->spool->directory);
 	int r = fd < 0 ? -errno : move_to(w, fd, true, capacity);
 	if (r < 0 && fd >= 0)
 		close(fd);
@@ -150,19 +172,66 @@ static int grow_mapping(struct spool_writer *w, uint64_t capacity)
 	return 0;
 }
 
+/*
+ * What is wrong with our own storage is no property of an entry: here is the one place where it gets its errno, of those that say nothing of one. It is
+ * logged when it begins.
+ */
+static int disk_outcome(struct spool *spool, int r)
+{
+	if (atomic_exchange(&spool->in_trouble, r < 0) != (r < 0) && r < 0)
+		log_line(LOG_ERR, "spool_dir %.300s: %s; values that do not fit into cache_size cannot be shown", spool->directory, strerror(-r));
+	switch (r) {
+	case 0:
+	case -ENOMEM:
+	case -ENOSPC:
+		return r;
+	case -EDQUOT:
+		return -ENOSPC;
+	case -EMFILE:
+	case -ENFILE:
+		return -EMFILE;
+	default:
+		return -EIO;
+	}
+}
+
+static int grow_on_disk(struct spool_writer *w, uint64_t capacity)
+{
+	return disk_outcome(w->spool, w->on_disk ? grow_mapping(w, capacity) : move_to_disk(w, capacity));
+}
+
+static int grow_in_memory(struct spool_writer *w, uint64_t capacity, bool growing)
+{
+	int r = w->mapped ? grow_mapping(w, capacity) : growing ? move_to_memfd(w, capacity) : move_to(w, -1, false, capacity);
+	/* A limit of files, their number or size, is none of memory. */
+	if (r < 0 && r != -ENOMEM)
+		r = move_to(w, -1, false, capacity);
+	return r < 0 ? -ENOMEM : 0;
+}
+
 /* Room for `capacity` bytes in all, more than before. */
 static int grow_to(struct spool_writer *w, uint64_t capacity, bool growing)
 {
 	capacity = (capacity + PAGE - 1) / PAGE * PAGE;
-	if (w->on_disk)
-		return grow_mapping(w, capacity);
 	uint64_t more = capacity - w->charged;
-	if (!charge_writer(w, more))
-		return move_to_disk(w, capacity);
-	int r = w->mapped ? grow_mapping(w, capacity) : growing ? move_to_memfd(w, capacity) : move_to(w, -1, false, capacity);
+	if (w->on_disk || !charge_writer(w, more))
+		return grow_on_disk(w, capacity);
+	int r = grow_in_memory(w, capacity, growing);
 	if (r < 0)
 		discharge(w, more);
 	return r;
+}
+
+int spool_check(const char *directory, struct error *error)
+{
+	struct spool spool = {.directory = directory};
+	struct spool_writer w = {.spool = &spool, .fd = -1};
+	int r = move_to_disk(&w, PAGE);
+	if (r < 0)
+		return error_set(error, r, "spool_dir %.300s: %s; values that do not fit into cache_size go there, -o spool_dir=DIR names another place", directory,
+			strerror(-r));
+	spool_abort(&w);
+	return 0;
 }
 
 static int more(struct sink *sink, size_t n)
@@ -234,8 +303,9 @@ static int trim(struct spool_writer *w)
 		if (memory == MAP_FAILED)
 			return -errno;
 		w->capacity = needed;
+		/* What cannot be given back stays until the content goes. */
 		if (w->fd >= 0 && ftruncate(w->fd, (off_t)needed) < 0)
-			return -errno;
+			return 0;
 	}
 	if (w->charged > needed)
 		discharge(w, w->charged - needed);

@@ -37,6 +37,7 @@ struct options {
 	enum verify verify;
 	uint64_t cache_size; /* bytes of decoded values kept in memory */
 	char *spool_dir;     /* where larger ones go */
+	bool has_spool_dir;  /* it was asked for, and is not the default */
 	unsigned max_threads;
 	bool has_log;
 	enum log_target log;

@@ -11,6 +11,7 @@
 #ifndef CKFS_SPOOL_H
 #define CKFS_SPOOL_H
 
+#include "ckfs/error.h"
 #include "ckfs/sink.h"
 #include "ckfs/slice.h"
 
@@ -25,6 +26,7 @@ struct spool {
 	const char *directory; /* borrowed */
 	uint64_t memory_max;   /* bytes of made content in memory at one time */
 	atomic_uint_least64_t memory_used;
+	atomic_bool in_trouble; /* the last try to use the directory has failed, which was logged */
 
 	/* Lets go of what is only kept until n more bytes fit, as far as that goes. NULL: nothing is kept. */
 	void (*make_room)(void *arg, uint64_t n);
@@ -44,9 +46,13 @@ struct spool_writer {
 	uint64_t charged;  /* bytes that memory_used counts for it */
 };
 
+/* Whether a directory can be used, before there is a mount. 0; -errno with the error set. */
+int spool_check(const char *directory, struct error *error);
+
 /*
  * Begins content of `size` bytes, for which there is room at once; it may grow beyond that.
- * 0; -ENOMEM; -ENOSPC, -EMFILE… from the file. The writer does not move until it is ended.
+ * 0; -EFBIG no content is that large; -ENOMEM; of the file -ENOSPC, -EMFILE, or -EIO for all else, never what may be said of an entry. The writer does
+ * not move until it is ended.
  */
 int spool_begin(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret);
 
