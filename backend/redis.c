@@ -234,7 +234,7 @@ static int ask_all_memory(struct redis_backend *b, struct memory *ret)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < list.count; i++)
-		r = nodes_ask_one(&b->nodes, &list, i, ask_memory, &memory);
+		r = nodes_ask_one(&b->nodes, &list, i, NULL, ask_memory, &memory);
 	node_list_done(&b->nodes, &list);
 	if (r == 0)
 		*ret = memory;

@@ -88,24 +88,24 @@ static int subscribe(struct redis_connection *c)
 	return r < 0 ? r : nested_skip_rest(c, count);
 }
 
-int announcements_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, int64_t *ret_client)
+int announcements_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct client_identity *ret_identity)
 {
 	struct redis_connection *c;
 	struct error ignored;
 	struct reply hello = {0};
-	int64_t client = 0;
+	struct client_identity identity = {0};
 	int r = connection_open(target, timeout_ms, &c, &ignored);
 	if (r < 0)
 		return r;
 	connection_put_text(c, "HELLO", "3", NULL);
-	connection_put_text(c, "CLIENT", "ID", NULL);
+	identity_put(c, &identity);
 	r = connection_send(c);
 	if (r == 0)
 		r = connection_head(c, &hello);
 	if (r == 0 && hello.kind == REPLY_ARRAY)
 		r = nested_skip_rest(c, hello.number);
 	if (r == 0)
-		r = connection_integer(c, &client);
+		r = identity_read(c, &identity);
 	if (r == 0 && hello.kind != REPLY_ARRAY)
 		r = subscribe(c);
 	if (r < 0) {
@@ -113,6 +113,6 @@ int announcements_open(const struct redis_target *target, int timeout_ms, struct
 		return r;
 	}
 	*ret = c;
-	*ret_client = client;
+	*ret_identity = identity;
 	return 0;
 }

@@ -11,10 +11,10 @@
 #define CKFS_REDIS_ANNOUNCEMENTS_H
 
 #include "redis_changes.h"
-#include "redis_connection.h"
+#include "redis_identity.h"
 
-/* Opens one. *ret_client: the number to redirect to. 0; -EACCES, -ENOSYS the server refuses; -errno. */
-int announcements_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, int64_t *ret_client);
+/* Opens one. *ret_identity: the number to redirect to, and a name that proves whose it is. 0; -EACCES, -ENOSYS the server refuses; -errno. */
+int announcements_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct client_identity *ret_identity);
 
 /* What announcements name a key by. */
 uint64_t announced_hash(uint64_t seed, const void *key, size_t n);

@@ -258,12 +258,11 @@ uint64_t nodes_round(struct redis_nodes *nodes, const struct bytes *name)
 {
 	struct redis_node *node = NULL;
 	uint64_t epoch;
-	int64_t ignored;
 	if (is_single(nodes))
-		return listener_round(&nodes->readers[0]->listener, &ignored);
+		return listener_round(&nodes->readers[0]->listener, NULL);
 	if (nodes_pick(nodes, name, false, &node, &epoch) < 0)
 		return 0;
-	uint64_t round = listener_round(&node->listener, &ignored);
+	uint64_t round = listener_round(&node->listener, NULL);
 	nodes_release(nodes, node);
 	return round;
 }
@@ -325,17 +324,17 @@ int nodes_confirm(struct redis_nodes *nodes, const struct bytes *name, uint64_t 
 
 /* --- one of them --- */
 
-int nodes_ask_one(struct redis_nodes *nodes, const struct node_list *list, size_t index,
+int nodes_ask_one(struct redis_nodes *nodes, const struct node_list *list, size_t index, const struct reached *reached,
 	int (*ask)(struct redis_connection *connection, void *arg), void *arg)
 {
 	struct redis_node *node = list->nodes[index];
 	if (is_single(nodes))
-		return pool_ask(&node->pool, ask, arg, NULL);
+		return pool_ask_again(&node->pool, reached, ask, arg);
 	struct attempt a = {.nodes = nodes, .end = clock_ms() + nodes->settings.timeout_ms};
 	for (;;) {
 		struct node_answer answer;
 		uint64_t epoch = epoch_of(nodes);
-		int r = node_ask(node, false, ask, arg, NULL, &answer);
+		int r = node_ask_again(node, reached, ask, arg, &answer);
 		if (!is_trouble(r, &answer)) {
 			note_well(nodes, node);
 			if (!nodes->seeds.service || is_current(nodes, NULL, false, node))

@@ -132,7 +132,7 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	c->progress = NULL;
 	c->busy_poll = (struct busy_poll){0};
 	c->broken = c->used = c->armed = c->asking = false;
-	c->round = c->heads_owed = c->string_owed = c->nested = 0;
+	c->round = c->serial = c->heads_owed = c->string_owed = c->nested = 0;
 	c->redirect[0] = '\0';
 	c->version = (struct server_version){.name = ""};
 	c->answered_ms = 0;

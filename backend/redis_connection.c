@@ -155,6 +155,11 @@ static void count_head(struct redis_connection *c, const struct reply *reply)
 		c->string_owed = (uint64_t)reply->number + 2;
 }
 
+uint64_t connection_announced(const struct redis_connection *c)
+{
+	return c->armed && !c->asking ? c->round : 0;
+}
+
 bool connection_is_clean(const struct redis_connection *c)
 {
 	return !c->broken && c->heads_owed == 0 && c->string_owed == 0 && c->at == c->filled;

@@ -39,7 +39,8 @@ struct redis_connection {
 	bool used;                 /* it has served before: the server may have closed it since */
 	struct server_version version; /* of the server that it has reached */
 	uint64_t round;            /* of the listener that it was set up with */
-	bool armed;                /* that listener hears when what is read here changes */
+	uint64_t serial;           /* no other connection of its pool has it */
+	bool armed;                /* that listener hears when what is read here changes, but for what is asked with ASKING */
 	uint64_t heads_owed;       /* heads that are still to be read */
 	uint64_t string_owed;      /* bytes of the last string that are still to be read, its end included */
 	bool asking;               /* each command is put with an ASKING before it, whose answer is not shown */
@@ -64,6 +65,9 @@ void connection_close(struct redis_connection *connection);
 
 /* Who reads from here on may go away, and set *cancel then. What is nearly there is still read: a new connection costs more. */
 void connection_set_cancel(struct redis_connection *connection, const atomic_bool *cancel);
+
+/* The round in which a listener hears when what is read now changes; 0: none does. */
+uint64_t connection_announced(const struct redis_connection *connection);
 
 /* Whether all that was asked for was read, so that it can serve again. */
 bool connection_is_clean(const struct redis_connection *connection);

@@ -90,7 +90,7 @@ static int ask_heads(struct redis_connection *connection, void *arg)
 	struct heads *h = arg;
 	int64_t asked = clock_ms();
 	int r = 0;
-	h->round = connection->armed ? connection->round : 0;
+	h->round = connection_announced(connection);
 	for (size_t i = 0; r == 0 && i < h->count; i++)
 		r = put_head(h, &h->heads[i], connection);
 	if (r == 0)

@@ -7,10 +7,11 @@
 #include <errno.h>
 #include <signal.h>
 
-/* Between tries, in milliseconds: after a failure, doubled each time, and after a refusal. */
+/* Between tries, in milliseconds: after a failure, doubled each time; after a refusal; after a doubt, for each new round costs all connections. */
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
 #define REFUSED_MS 30000
+#define DOUBTED_MS 300000
 
 /* After a fence the thread leaves the connection to those who fence, for so long. */
 #define QUIET_MS 200
@@ -123,13 +124,14 @@ static int take_turn(struct listener *l, int (*read)(struct listener *l, struct 
 
 /* --- what the thread does --- */
 
-/* One round, from its beginning to its end. The connection is free then. */
-static void serve_round(struct listener *l, struct redis_connection *c, int64_t client)
+/* One round, from its beginning to its end. The connection is free then. *ret_doubted: why it ended. */
+static void serve_round(struct listener *l, struct redis_connection *c, const struct client_identity *identity, bool *ret_doubted)
 {
 	uint64_t round = changes_unique(l->changes);
 	pthread_mutex_lock(&l->lock);
 	l->round = l->stopping ? 0 : round;
-	l->client = client;
+	l->identity = *identity;
+	l->doubted = false;
 	l->connection = c;
 	l->wanted = l->sent = l->answered = 0;
 	l->fenced_at = clock_ms() - QUIET_MS;
@@ -144,6 +146,7 @@ static void serve_round(struct listener *l, struct redis_connection *c, int64_t 
 			take_turn(l, read_message, -1);
 	}
 	l->connection = NULL;
+	*ret_doubted = l->doubted;
 	pthread_mutex_unlock(&l->lock);
 	/* Before the next round begins. */
 	changes_note_all(l->changes);
@@ -153,15 +156,15 @@ static void *run(void *arg)
 {
 	struct listener *l = arg;
 	int64_t pause = 0;
-	bool stopping = false;
+	bool stopping = false, doubted;
 	while (!stopping) {
 		struct redis_connection *c;
-		int64_t client;
-		int r = announcements_open(l->target, l->timeout_ms, &c, &client);
+		struct client_identity identity;
+		int r = announcements_open(l->target, l->timeout_ms, &c, &identity);
 		if (r == 0) {
-			serve_round(l, c, client);
+			serve_round(l, c, &identity, &doubted);
 			connection_close(c);
-			pause = 0;
+			pause = doubted ? DOUBTED_MS : 0;
 		} else if (r == -EACCES || r == -ENOSYS) {
 			pause = REFUSED_MS;
 		} else {
@@ -192,7 +195,7 @@ static void start(struct listener *l)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-uint64_t listener_round(struct listener *listener, int64_t *ret_client)
+uint64_t listener_round(struct listener *listener, struct client_identity *ret_identity)
 {
 	pthread_mutex_lock(&listener->lock);
 	if (!listener->started && !listener->stopping) {
@@ -202,7 +205,8 @@ uint64_t listener_round(struct listener *listener, int64_t *ret_client)
 			;
 	}
 	uint64_t round = listener->round;
-	*ret_client = listener->client;
+	if (ret_identity)
+		*ret_identity = listener->identity;
 	pthread_mutex_unlock(&listener->lock);
 	return round;
 }
@@ -274,6 +278,21 @@ void listener_end(struct listener *listener, uint64_t round)
 	if (listener->round == round)
 		end_round(listener);
 	pthread_mutex_unlock(&listener->lock);
+}
+
+bool listener_doubt(struct listener *listener, uint64_t round)
+{
+	/* A connection that is closed is no longer known by any server, which would look the same. */
+	if (listener_fence(listener, round) < 0)
+		return false;
+	pthread_mutex_lock(&listener->lock);
+	bool is_on = listener->round == round;
+	if (is_on) {
+		listener->doubted = true;
+		end_round(listener);
+	}
+	pthread_mutex_unlock(&listener->lock);
+	return is_on;
 }
 
 void listener_stop(struct listener *listener)

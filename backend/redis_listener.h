@@ -9,7 +9,7 @@
 #define CKFS_REDIS_LISTENER_H
 
 #include "redis_changes.h"
-#include "redis_connection.h"
+#include "redis_identity.h"
 
 #include <pthread.h>
 
@@ -25,7 +25,8 @@ struct listener {
 	/* protected by lock */
 	bool started, tried, stopping, ended;
 	uint64_t round; /* 0: there is none just now; no two rounds of listeners with the same changes are equal */
-	int64_t client;                      /* of this round: the server's number of the connection */
+	struct client_identity identity; /* of this round's connection */
+	bool doubted; /* this round's server is not the only one at the address */
 	struct redis_connection *connection; /* of this round; what arrives there is for who set `reading`; NULL: none */
 	bool reading;                        /* somebody reads it */
 	int64_t fenced_at;                   /* monotonic ms: when a fence was last wanted */
@@ -44,10 +45,10 @@ bool listener_has_ended(struct listener *listener);
 void listener_done(struct listener *listener);
 
 /*
- * The round that is on, and the number to redirect to; 0: there is none. The first call starts the thread, and waits for
- * its first try.
+ * The round that is on, and the number to redirect to, which counts only at the server that is proved to know that identity; 0: there is none.
+ * The first call starts the thread, and waits for its first try. NULL: it is not wanted.
  */
-uint64_t listener_round(struct listener *listener, int64_t *ret_client);
+uint64_t listener_round(struct listener *listener, struct client_identity *ret_identity);
 
 /* Has known what has arrived already, so that it does not look like a change while something is read. */
 void listener_catch_up(struct listener *listener);
@@ -67,6 +68,12 @@ int listener_fence_end(struct listener *listener, uint64_t round, uint64_t ticke
 
 /* Ends a round: not all that changes is announced any more. */
 void listener_end(struct listener *listener, uint64_t round);
+
+/*
+ * Ends a round whose server is not the only one at the address: somebody has reached another one there. For a while there is none. False: that
+ * cannot be told, for the round was over already.
+ */
+bool listener_doubt(struct listener *listener, uint64_t round);
 
 /* What announcements name a key by. */
 uint64_t listener_hash(const struct listener *listener, const void *key, size_t n);

@@ -146,9 +146,9 @@ static int next_page(struct redis_cursor *c)
 	c->ended = r == 0;
 	if (r <= 0)
 		return r;
-	r = scan_ask(&c->scan, ask_page, c);
+	r = scan_ask_page(&c->scan, ask_page, c);
 	if (r == -ENOSYS && !atomic_exchange(&b->lacks_scan_type, true))
-		r = scan_ask(&c->scan, ask_page, c);
+		r = scan_ask_page(&c->scan, ask_page, c);
 	if (r == 0 && atomic_load(&b->lacks_scan_type))
 		r = scan_ask(&c->scan, ask_types, c);
 	if (r == 0 && !scan_moved(&c->scan, c->at))

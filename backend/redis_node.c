@@ -50,13 +50,10 @@ struct errand {
 static int run(struct redis_connection *c, void *arg)
 {
 	struct errand *errand = arg;
-	bool armed = c->armed;
 	c->redirect[0] = '\0';
 	c->asking = errand->asking;
-	c->armed = armed && !errand->asking;
 	int r = errand->ask(c, errand->arg);
 	c->asking = false;
-	c->armed = armed;
 	errand->answer->asked = true;
 	errand->answer->broken = c->broken;
 	strcpy(errand->answer->redirect, c->redirect);
@@ -68,6 +65,13 @@ int node_ask(struct redis_node *node, bool asking, int (*ask)(struct redis_conne
 {
 	*ret = (struct node_answer){.asked = false};
 	return pool_ask(&node->pool, run, &(struct errand){ask, arg, asking, ret}, cancel);
+}
+
+int node_ask_again(struct redis_node *node, const struct reached *reached, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
+	struct node_answer *ret)
+{
+	*ret = (struct node_answer){.asked = false};
+	return pool_ask_again(&node->pool, reached, run, &(struct errand){ask, arg, false, ret});
 }
 
 int node_ask_over(struct redis_connection *connection, bool asking, int (*ask)(struct redis_connection *connection, void *arg), void *arg,

@@ -44,6 +44,10 @@ struct node_answer {
 int node_ask(struct redis_node *node, bool asking, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
 	const atomic_bool *cancel, struct node_answer *ret);
 
+/* As pool_ask_again(). */
+int node_ask_again(struct redis_node *node, const struct reached *reached, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
+	struct node_answer *ret);
+
 /* The same over a connection that is no node's. */
 int node_ask_over(struct redis_connection *connection, bool asking, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
 	struct node_answer *ret);

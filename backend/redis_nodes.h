@@ -92,9 +92,9 @@ int nodes_list(struct redis_nodes *nodes, struct node_list *ret);
 void node_list_done(struct redis_nodes *nodes, struct node_list *list);
 
 /*
- * Asks one of the list, whatever became of the topology. As pool_ask(); -ESTALE: this node is lost, and others are there instead.
+ * Asks one of the list, whatever became of the topology. As pool_ask_again(); -ESTALE: this node is lost, and others are there instead.
  */
-int nodes_ask_one(struct redis_nodes *nodes, const struct node_list *list, size_t index,
+int nodes_ask_one(struct redis_nodes *nodes, const struct node_list *list, size_t index, const struct reached *reached,
 	int (*ask)(struct redis_connection *connection, void *arg), void *arg);
 
 /* Adds a server that has no slots. 0, -ENOMEM, -EIO there are too many. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 
 #define PAUSE_MIN_MS 20
@@ -31,12 +32,13 @@ void pool_init(struct redis_pool *pool, const struct redis_target *target, int t
 static void forget(struct redis_pool *pool, struct redis_connection *c)
 {
 	pool->open_count--;
-	for (unsigned i = 0; i < pool->armed_count; i++)
-		if (pool->armed[i] == c) {
-			pool->armed[i] = pool->armed[--pool->armed_count];
-			/* Later rounds have higher numbers. */
-			pool->lost = c->round > pool->lost ? c->round : pool->lost;
-		}
+	unsigned i = 0;
+	while (pool->connected[i] != c)
+		i++;
+	pool->connected[i] = pool->connected[--pool->connected_count];
+	/* Later rounds have higher numbers. */
+	if (c->armed && c->round > pool->lost)
+		pool->lost = c->round;
 }
 
 /* Closes what is idle. pool->lock is held. */
@@ -56,16 +58,33 @@ void pool_done(struct redis_pool *pool)
 	pthread_mutex_destroy(&pool->lock);
 }
 
-/* Has the listener hear of what this connection reads. 0, -errno: the connection is broken. */
-static int arm(struct redis_connection *c, uint64_t round, int64_t client)
+static const char *name_of(const struct redis_pool *pool)
+{
+	return pool->target->path ? pool->target->path : pool->target->host;
+}
+
+/* What the listener hears says nothing of the server that was reached. Nor does it of others: whoever connects next may reach either. */
+static void note_other_server(struct redis_pool *pool, uint64_t round)
+{
+	if (listener_doubt(pool->listener, round) && !atomic_exchange(&pool->is_told, true))
+		log_line(LOG_NOTICE, "%.200s: there is more than one server at this address, so each open asks", name_of(pool));
+}
+
+/* Has the listener hear of what this connection reads, if both are of the same server. 0, -errno: the connection is broken. */
+static int arm(struct redis_pool *pool, struct redis_connection *c, uint64_t round, const struct client_identity *identity)
 {
 	char number[24];
-	c->round = round;
-	if (round == 0 || !server_bears_tracking(&c->version))
-		return 0;
-	snprintf(number, sizeof number, "%lld", (long long)client);
+	enum identity_proof proof = IDENTITY_UNPROVED;
+	int r = round && server_bears_tracking(&c->version) ? identity_prove(c, identity, &proof) : 0;
+	if (r == 0 && proof == IDENTITY_OTHER)
+		note_other_server(pool, round);
+	else
+		c->round = round;
+	if (r < 0 || proof != IDENTITY_SAME)
+		return r;
+	snprintf(number, sizeof number, "%lld", (long long)identity->client);
 	connection_put_text(c, "CLIENT", "TRACKING", "ON", "REDIRECT", number, NULL);
-	int r = connection_send(c);
+	r = connection_send(c);
 	if (r == 0)
 		r = connection_status(c);
 	c->armed = r == 0;
@@ -76,17 +95,16 @@ static int arm(struct redis_connection *c, uint64_t round, int64_t client)
 /* Logs trouble when it begins (why: the text), and when it is over (NULL). pool->lock is not held. */
 static void note_trouble(struct redis_pool *pool, const char *text)
 {
-	const struct redis_target *target = pool->target;
 	if (atomic_exchange(&pool->in_trouble, text != NULL) == (text != NULL))
 		return;
 	if (text)
 		log_line(LOG_WARNING, "%s", text);
 	else
-		log_line(LOG_NOTICE, "%.200s: the server answers again", target->path ? target->path : target->host);
+		log_line(LOG_NOTICE, "%.200s: the server answers again", name_of(pool));
 }
 
 /* A new one. Its place in open_count was taken. */
-static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, struct redis_connection **ret)
+static int open_new(struct redis_pool *pool, uint64_t round, const struct client_identity *identity, struct redis_connection **ret)
 {
 	struct error error;
 	struct redis_connection *c = NULL;
@@ -96,7 +114,7 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 	if (r == 0 && pool->prepare)
 		r = pool->prepare(c);
 	if (r == 0)
-		r = arm(c, round, client);
+		r = arm(pool, c, round, identity);
 	/* No failure to connect says that a key is absent. */
 	if (r == -ECONNRESET || r == -ENOENT)
 		r = -EIO;
@@ -110,8 +128,8 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 	} else {
 		c->progress = &pool->progress;
 		pool->pause = 0;
-		if (c->armed)
-			pool->armed[pool->armed_count++] = c;
+		c->serial = ++pool->serial;
+		pool->connected[pool->connected_count++] = c;
 	}
 	pthread_mutex_unlock(&pool->lock);
 	if (r == 0)
@@ -121,26 +139,74 @@ static int open_new(struct redis_pool *pool, uint64_t round, int64_t client, str
 	return r;
 }
 
-/* Takes an idle one (*ret), or a place for a new one (*ret NULL). 0; 1 a wait has told nothing, the round may be another by now; -errno. */
-static int take(struct redis_pool *pool, uint64_t round, struct redis_connection **ret)
+/* --- the process that was reached --- */
+
+struct reached reached_of(const struct redis_connection *c)
 {
-	while (pool->idle_count > 0) {
-		struct redis_connection *c = pool->idle[--pool->idle_count];
+	return (struct reached){.serial = c->serial, .round = c->armed ? c->round : 0};
+}
+
+bool reached_by(const struct reached *reached, const struct redis_connection *c)
+{
+	return reached->serial == c->serial || (reached->round != 0 && c->armed && reached->round == c->round);
+}
+
+/* Whether there is still a connection to it, lent or not. pool->lock is held. */
+static bool is_reached(const struct redis_pool *pool, const struct reached *reached)
+{
+	unsigned i = 0;
+	while (i < pool->connected_count && !reached_by(reached, pool->connected[i]))
+		i++;
+	return i < pool->connected_count;
+}
+
+/* --- lending --- */
+
+/* Closes those that are idle and of other rounds: nobody hears any more of what they have read. pool->lock is held. */
+static void drop_outdated(struct redis_pool *pool, uint64_t round)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < pool->idle_count; i++) {
+		struct redis_connection *c = pool->idle[i];
 		if (c->round == round) {
-			*ret = c;
-			return 0;
+			pool->idle[kept++] = c;
+		} else {
+			forget(pool, c);
+			connection_close(c);
 		}
-		/* Nobody hears any more of what it has read. */
-		forget(pool, c);
-		connection_close(c);
 	}
-	if (pool->open_count < POOL_MAX) {
+	pool->idle_count = kept;
+}
+
+/* The idle one that was used last, of those that have reached a process (NULL: any). NULL: there is none. pool->lock is held. */
+static struct redis_connection *take_idle(struct redis_pool *pool, const struct reached *reached)
+{
+	for (unsigned i = pool->idle_count; i-- > 0;) {
+		struct redis_connection *c = pool->idle[i];
+		if (reached && !reached_by(reached, c))
+			continue;
+		pool->idle_count--;
+		memmove(&pool->idle[i], &pool->idle[i + 1], (pool->idle_count - i) * sizeof(struct redis_connection *));
+		return c;
+	}
+	return NULL;
+}
+
+/*
+ * Takes an idle one (*ret), or a place for a new one (*ret NULL). 0; 1 a wait has told nothing, the round may be another by now; -errno.
+ * pool->lock is held, but not while it waits.
+ */
+static int take(struct redis_pool *pool, uint64_t round, const struct reached *reached, struct redis_connection **ret)
+{
+	drop_outdated(pool, round);
+	bool waits = reached && is_reached(pool, reached);
+	*ret = take_idle(pool, waits ? reached : NULL);
+	if (*ret)
+		return 0;
+	if (!waits && pool->open_count < POOL_MAX) {
 		if (pool->pause && clock_ms() < pool->retry_at)
 			return pool->failure;
-		/* While none is open, a server can be restarted unseen. */
-		pool->interruptions += pool->open_count == 0;
 		pool->open_count++;
-		*ret = NULL;
 		return 0;
 	}
 	const int64_t look = clock_ms() + PROGRESS_MS;
@@ -170,27 +236,27 @@ static bool is_over(const struct redis_pool *pool, const atomic_bool *cancel)
 	return (cancel && atomic_load(cancel)) || redis_target_is_stopped(pool->target);
 }
 
-static int borrow(struct redis_pool *pool, const atomic_bool *cancel, struct redis_connection **ret)
+static int borrow(struct redis_pool *pool, const struct reached *reached, const atomic_bool *cancel, struct redis_connection **ret)
 {
 	struct patience patience = {.until = clock_ms() + pool->timeout_ms, .seen = atomic_load(&pool->progress)};
-	int64_t client;
+	struct client_identity identity;
 	uint64_t round;
 	struct redis_connection *c = NULL;
 	int r;
 	listener_catch_up(pool->listener);
 	do {
-		round = listener_round(pool->listener, &client);
+		round = listener_round(pool->listener, &identity);
 		/* Its first try may have taken all the time there is. */
 		if (!is_patient(pool, &patience))
 			return -ETIMEDOUT;
 		pthread_mutex_lock(&pool->lock);
-		r = is_over(pool, cancel) ? -EINTR : take(pool, round, &c);
+		r = is_over(pool, cancel) ? -EINTR : take(pool, round, reached, &c);
 		pthread_mutex_unlock(&pool->lock);
 		if (r == 1 && !is_patient(pool, &patience))
 			r = -ETIMEDOUT;
 	} while (r == 1);
 	if (r == 0 && !c)
-		r = open_new(pool, round, client, &c);
+		r = open_new(pool, round, &identity, &c);
 	if (r == 0)
 		*ret = c;
 	return r;
@@ -207,21 +273,21 @@ static void give_back(struct redis_pool *pool, struct redis_connection *c, bool 
 	else
 		forget(pool, c);
 	/* Where one is dead, those that sleep most likely are. */
-	if (is_dead) {
+	if (is_dead)
 		drop_idle(pool);
-		pool->interruptions++;
-	}
-	pthread_cond_signal(&pool->returned);
+	/* Not everyone who waits may want this one. */
+	pthread_cond_broadcast(&pool->returned);
 	pthread_mutex_unlock(&pool->lock);
 	if (!clean)
 		connection_close(c);
 }
 
-int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel)
+static int ask_over(struct redis_pool *pool, const struct reached *reached, int (*ask)(struct redis_connection *connection, void *arg),
+	void *arg, const atomic_bool *cancel)
 {
 	for (bool again = false;; again = true) {
 		struct redis_connection *c = NULL;
-		int r = borrow(pool, cancel, &c);
+		int r = borrow(pool, reached, cancel, &c);
 		if (r < 0)
 			return r;
 		connection_set_cancel(c, cancel);
@@ -233,24 +299,26 @@ int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connec
 	}
 }
 
+int pool_ask(struct redis_pool *pool, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel)
+{
+	return ask_over(pool, NULL, ask, arg, cancel);
+}
+
+int pool_ask_again(struct redis_pool *pool, const struct reached *reached, int (*ask)(struct redis_connection *connection, void *arg), void *arg)
+{
+	return ask_over(pool, reached, ask, arg, NULL);
+}
+
 bool pool_has_lost(struct redis_pool *pool, uint64_t round)
 {
 	struct pollfd ends[POOL_MAX];
 	nfds_t n = 0;
 	pthread_mutex_lock(&pool->lock);
-	for (unsigned i = 0; i < pool->armed_count; i++)
-		if (pool->armed[i]->round == round)
-			ends[n++] = (struct pollfd){.fd = pool->armed[i]->transport.fd, .events = POLLRDHUP};
+	for (unsigned i = 0; i < pool->connected_count; i++)
+		if (pool->connected[i]->armed && pool->connected[i]->round == round)
+			ends[n++] = (struct pollfd){.fd = pool->connected[i]->transport.fd, .events = POLLRDHUP};
 	/* Under the lock, so that none is closed meanwhile. It does not wait. */
 	bool lost = pool->lost >= round || poll(ends, n, 0) != 0;
 	pthread_mutex_unlock(&pool->lock);
 	return lost;
-}
-
-unsigned pool_interruptions(struct redis_pool *pool)
-{
-	pthread_mutex_lock(&pool->lock);
-	unsigned n = pool->interruptions;
-	pthread_mutex_unlock(&pool->lock);
-	return n;
 }

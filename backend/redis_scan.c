@@ -30,9 +30,8 @@ static int count_pass(struct scan *scan)
 static void begin_node(struct scan *scan)
 {
 	strcpy(scan->at, "0");
-	scan->node_ended = false;
-	if (scan->index < scan->list.count)
-		scan->interruptions = pool_interruptions(&scan->list.nodes[scan->index]->pool);
+	scan->node_ended = scan->elsewhere = false;
+	scan->reached = (struct reached){0};
 }
 
 static int begin_pass(struct scan *scan)
@@ -109,12 +108,37 @@ int scan_go_on(struct scan *scan)
 
 int scan_ask(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg)
 {
-	return nodes_ask_one(scan->nodes, &scan->list, scan->index, ask, arg);
+	return nodes_ask_one(scan->nodes, &scan->list, scan->index, NULL, ask, arg);
+}
+
+struct page {
+	struct scan *scan;
+	int (*ask)(struct redis_connection *connection, void *arg);
+	void *arg;
+};
+
+static int ask_page(struct redis_connection *c, void *arg)
+{
+	struct page *page = arg;
+	struct scan *scan = page->scan;
+	bool begins = strcmp(scan->at, "0") == 0;
+	scan->elsewhere = !begins && !reached_by(&scan->reached, c);
+	if (scan->elsewhere)
+		return 0;
+	if (begins)
+		scan->reached = reached_of(c);
+	return page->ask(c, page->arg);
+}
+
+int scan_ask_page(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg)
+{
+	struct reached reached = scan->reached;
+	return nodes_ask_one(scan->nodes, &scan->list, scan->index, &reached, ask_page, &(struct page){scan, ask, arg});
 }
 
 bool scan_moved(struct scan *scan, const char next[24])
 {
-	if (pool_interruptions(&scan->list.nodes[scan->index]->pool) != scan->interruptions) {
+	if (scan->elsewhere) {
 		/* Counted, so that it comes to an end. */
 		scan->passes++;
 		begin_node(scan);

@@ -2,7 +2,7 @@
  * A scan of all keys: SCAN of one node after the other. Keys that are moved from one to another meanwhile may be met twice, or
  * not at all: a pass over all nodes is followed by another one until none can have been missed.
  *
- * A cursor of SCAN means something to one server process only: when that may have been restarted, the node is scanned again from its start.
+ * A cursor of SCAN means something to one server process only: when that cannot be reached any more, the node is scanned again from its start.
  */
 #ifndef CKFS_REDIS_SCAN_H
 #define CKFS_REDIS_SCAN_H
@@ -16,7 +16,8 @@ struct scan {
 	size_t index;              /* of the node that is scanned */
 	char at[24];               /* its cursor */
 	bool node_ended;           /* it has no further keys */
-	unsigned interruptions;    /* of it */
+	struct reached reached;    /* whose cursor that is */
+	bool elsewhere;            /* another process was reached: it was not asked */
 	unsigned passes;
 };
 
@@ -26,14 +27,14 @@ void scan_done(struct scan *scan);
 /* Goes to the next node if that is due. 1: there is something to ask for; 0: all keys were there; -errno. */
 int scan_go_on(struct scan *scan);
 
-/*
- * Asks the node; a page of SCAN ends with scan_moved(). 0; -errno; -ESTALE it is lost and another one is there instead, the pass has to begin
- * again: scan_again().
- */
+/* Asks the node. 0; -errno; -ESTALE it is lost and another one is there instead, the pass has to begin again: scan_again(). */
 int scan_ask(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg);
 void scan_again(struct scan *scan);
 
-/* Moves the cursor. False: it was none of this process; the page does not count. */
+/* The same with a page of SCAN, which ends with scan_moved(): `ask` is not called where the cursor means nothing. */
+int scan_ask_page(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg);
+
+/* Moves the cursor. False: it meant nothing; there is no page. */
 bool scan_moved(struct scan *scan, const char next[24]);
 
 #endif

@@ -90,7 +90,7 @@ static int settle_one(struct redis_nodes *n, struct node_list *list, size_t i, b
 {
 	char *text = NULL;
 	struct redis_address asked = list->nodes[i]->address;
-	int r = nodes_ask_one(n, list, i, ask_text, &text);
+	int r = nodes_ask_one(n, list, i, NULL, ask_text, &text);
 	bool refused = r == -EACCES || r == -ENOSYS || (r == 0 && !text);
 	/* Who may not ask has to be careful. */
 	*moving |= refused || (r == 0 && (strstr(text, leaving) || strstr(text, coming)));

@@ -139,9 +139,9 @@ int redis_look(struct redis_connection *c, void *arg)
 {
 	struct look *look = arg;
 	slice_done(&look->value); /* of a try before */
-	look->round = c->armed ? c->round : 0;
+	look->round = connection_announced(c);
 	look->change = changes_of(&look->b->changes, look->announced, NULL);
-	int r = ask(c, look, look->all || !c->armed);
+	int r = ask(c, look, look->all || look->round == 0);
 	if (r < 0)
 		slice_done(&look->value);
 	/* No string: nothing that a cache has stored. */

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 
 import pytest
 import redis
@@ -76,7 +77,7 @@ class Server:
 
     def listeners(self) -> dict[str, str]:
         """Connections that hear of changes: number -> version of the protocol."""
-        ours = [c for c in self.client().client_list() if c["name"] == "ckfs"]
+        ours = [c for c in self.client().client_list() if c["name"].startswith("ckfs")]
         return {c["id"]: c["resp"] for c in ours if c["resp"] == "3" or c["sub"] == "1"}
 
     def kill_listeners(self) -> None:
@@ -87,7 +88,7 @@ class Server:
         """All of ckfs's connections but those that listen."""
         listeners = self.listeners()
         for client in self.client().client_list():
-            if client["name"] == "ckfs" and client["id"] not in listeners:
+            if client["name"].startswith("ckfs") and client["id"] not in listeners:
                 self.client().client_kill_filter(_id=client["id"])
 
     def calls(self) -> dict[str, int]:
@@ -138,8 +139,10 @@ class Listening:
     def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             self.serve(client)
+        # close() alone does not end it while another thread reads.
         with contextlib.suppress(OSError):
-            client.close()
+            client.shutdown(socket.SHUT_RDWR)
+        client.close()
 
     def serve(self, client: socket.socket) -> None:
         raise NotImplementedError
@@ -185,10 +188,14 @@ class Scripted(Listening):
 
 
 class Relay(Listening):
-    """Between ckfs and a server. `replies` may be set to change what comes back: bytes -> list of pieces, None: cut; None: all at once."""
+    """
+    Between ckfs and a server. `replies` may be set to change what comes back: bytes -> list of pieces, None: cut; None: all at once;
+    `requests` to change what is asked: bytes -> bytes.
+    """
 
     def __init__(self):
         self.replies = None
+        self.requests = None
         super().__init__()
 
     def connect(self) -> socket.socket:
@@ -208,7 +215,7 @@ class Relay(Listening):
     def _requests(self, client: socket.socket, upstream: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(1 << 16):
-                upstream.sendall(data)
+                upstream.sendall(self.requests(data) if self.requests else data)
             upstream.shutdown(socket.SHUT_RDWR)
 
 
@@ -221,6 +228,33 @@ class Proxy(Relay):
         upstream = socket.socket(socket.AF_UNIX)
         upstream.connect(str(self.server.socket))
         return upstream
+
+
+class Balancer(Relay):
+    """One address for several servers: each connection goes to the next one of `servers`, which may be replaced."""
+
+    def __init__(self, servers: Iterable[Server]):
+        self.servers = iter(servers)
+        super().__init__()
+
+    def connect(self) -> socket.socket:
+        upstream = socket.socket(socket.AF_UNIX)
+        upstream.connect(str(next(self.servers).socket))
+        return upstream
+
+
+@pytest.fixture
+def balancer():
+    """balancer(servers) -> an address for them."""
+    made = []
+
+    def make(servers: Iterable[Server]) -> Balancer:
+        made.append(Balancer(servers))
+        return made[-1]
+
+    yield make
+    for b in made:
+        b.close()
 
 
 @pytest.fixture
