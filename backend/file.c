@@ -9,6 +9,7 @@
 #include "entry_header.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/inherited.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -72,8 +73,8 @@ static int file_open(const char *scheme, const char *location, const struct opti
 	pthread_rwlock_init(&f->lock, NULL);
 	file_headers_init(&f->headers);
 	f->directory = -1;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	if (work_pool_new(cores > 2 ? (unsigned)cores - 1 : 1, &f->ahead) < 0) {
+	unsigned cores = inherited_cores();
+	if (work_pool_new(cores > 2 ? cores - 1 : 1, &f->ahead) < 0) {
 		file_close(&f->backend);
 		return error_set(error, -ENOMEM, "no memory");
 	}

@@ -1,12 +1,13 @@
 #include "redis_tls_settings.h"
 
-#include "ckfs/cleanup.h"
+#include "ckfs/path.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct {
 	const char *name;
@@ -58,20 +59,12 @@ static void forget(char **text)
 	*text = NULL;
 }
 
-/*
- * The daemon changes its directory: what a path means is settled now. A link in it is not followed for good, since whoever renews a
- * certificate may let it point elsewhere.
- */
 static int make_absolute(char **path)
 {
-	if ((*path)[0] == '/')
-		return 0;
-	cleanup_free char *directory = getcwd(NULL, 0);
 	char *absolute;
-	if (!directory)
-		return -errno;
-	if (asprintf(&absolute, "%s/%s", directory, *path) < 0)
-		return -ENOMEM;
+	int r = path_absolute(*path, &absolute);
+	if (r < 0)
+		return r;
 	free(*path);
 	*path = absolute;
 	return 0;

@@ -1,6 +1,7 @@
 #include "entry_private.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/inherited.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,7 +21,6 @@ static void make_room(void *arg, uint64_t n)
 int entries_new(const struct entries_parts *parts, struct entries **ret)
 {
 	struct entries *e = calloc(1, sizeof *e);
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	if (!e)
 		return -ENOMEM;
 	e->options = parts->options;
@@ -42,7 +42,7 @@ int entries_new(const struct entries_parts *parts, struct entries **ret)
 	if (r == 0)
 		r = cache_new(&e->cache);
 	if (r == 0)
-		r = work_pool_new(cores > 0 ? (unsigned)cores : 1, &e->decoders);
+		r = work_pool_new(inherited_cores(), &e->decoders);
 	if (r == 0)
 		r = work_pool_new(FETCHES_MAX, &e->fetchers);
 	if (r < 0) {

@@ -2,12 +2,18 @@
 
 #include "ckfs/cleanup.h"
 #include "ckfs/name.h"
+#include "ckfs/path.h"
 #include "ckfs/table.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
+
+/* What is read of a file with keys: it may be a pipe without an end. */
+#define KEYS_FILE_MAX (UINT64_C(1) << 30)
+#define KEYS_LINES_MAX 10000000
+#define KEYS_LINE_MAX ((size_t)4 << 20)
 
 struct known_key {
 	struct table_node node;
@@ -18,6 +24,15 @@ struct known_keys {
 	pthread_rwlock_t lock;
 	struct table by_hash; /* protected by lock */
 	size_t bytes;         /* protected by lock */
+};
+
+/* The file of -o keys=, as far as it was read. */
+struct keys_file {
+	const char *path;
+	int fd;
+	size_t number; /* of the last line that was taken */
+	size_t length; /* of the text: what follows that line */
+	char text[KEYS_LINE_MAX];
 };
 
 int known_keys_new(struct known_keys **ret)
@@ -100,32 +115,81 @@ int known_keys_find(struct known_keys *known, const struct key_hash *hash, struc
 	return r;
 }
 
-int known_keys_load(struct known_keys *known, const char *path, struct error *error)
+/* Remembers the key of a line; nothing for an empty one. */
+static int load_line(struct known_keys *known, const struct keys_file *file, const char *line, size_t n, struct error *error)
 {
-	FILE *file = fopen(path, "re");
-	if (!file)
-		return error_set(error, -errno, "keys=%s: %s", path, strerror(errno));
-	cleanup_free char *line = NULL;
-	size_t capacity = 0, number = 0;
-	ssize_t n;
-	int r = 0;
-	while (r == 0 && (n = getline(&line, &capacity, file)) >= 0) {
-		struct key key;
-		number++;
-		if (n > 0 && line[n - 1] == '\n')
-			n--;
-		if (n == 0)
-			continue;
-		r = name_line_to_key(line, (size_t)n, &key);
-		if (r < 0) {
-			error_set(error, r, "keys=%s: line %zu is no escaped key (%%25 for %%, %%2F for /)", path, number);
-			break;
-		}
+	struct key key;
+	if (file->number > KEYS_LINES_MAX)
+		return error_set(error, -EFBIG, "keys=%.300s: more than %d million lines; name fewer keys", file->path, KEYS_LINES_MAX / 1000000);
+	int r = n > 0 ? name_line_to_key(line, n, &key) : 0;
+	if (r < 0)
+		return error_set(error, r, "keys=%.300s: line %zu is no escaped key (%%25 for %%, %%2F for /)", file->path, file->number);
+	if (n > 0) {
 		known_keys_add(known, &key);
 		key_done(&key);
 	}
-	if (r == 0 && ferror(file))
-		r = error_set(error, -EIO, "keys=%s: cannot be read", path);
-	fclose(file);
+	return 0;
+}
+
+/* Takes the whole lines that were read; the last line need not end. */
+static int take_lines(struct known_keys *known, struct keys_file *file, bool at_end, struct error *error)
+{
+	char *line = file->text, *end = file->text + file->length, *next;
+	int r = 0;
+	while (r == 0 && line < end) {
+		next = memchr(line, '\n', (size_t)(end - line));
+		if (!next && !at_end)
+			break;
+		file->number++;
+		r = load_line(known, file, line, (size_t)((next ? next : end) - line), error);
+		line = next ? next + 1 : end;
+	}
+	file->length = (size_t)(end - line);
+	memmove(file->text, line, file->length);
+	return r;
+}
+
+/* Waits also for a pipe that does not: whoever made it chose that for both ends. */
+static ssize_t read_some(int fd, char *to, size_t n)
+{
+	ssize_t got;
+	do {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		got = poll(&p, 1, -1) < 0 ? -1 : read(fd, to, n);
+	} while (got < 0 && (errno == EINTR || errno == EAGAIN));
+	return got;
+}
+
+static int load_lines(struct known_keys *known, struct keys_file *file, struct error *error)
+{
+	uint64_t total = 0;
+	ssize_t n;
+	int r;
+	do {
+		if (file->length == sizeof file->text)
+			return error_set(error, -EINVAL, "keys=%.300s: line %zu is longer than any key", file->path, file->number + 1);
+		n = read_some(file->fd, file->text + file->length, sizeof file->text - file->length);
+		if (n < 0)
+			return error_set(error, -errno, "keys=%.300s: %s", file->path, strerror(errno));
+		total += (size_t)n;
+		if (total > KEYS_FILE_MAX)
+			return error_set(error, -EFBIG, "keys=%.300s: longer than %d MiB; name fewer keys", file->path, (int)(KEYS_FILE_MAX >> 20));
+		file->length += (size_t)n;
+		r = take_lines(known, file, n == 0, error);
+	} while (r == 0 && n > 0);
+	return r;
+}
+
+int known_keys_load(struct known_keys *known, const char *path, struct error *error)
+{
+	struct keys_file *file = calloc(1, sizeof *file);
+	if (!file)
+		return error_set(error, -ENOMEM, "no memory");
+	file->path = path;
+	file->fd = path_open(path);
+	int r = file->fd < 0 ? error_set(error, file->fd, "keys=%.300s: %s", path, strerror(-file->fd)) : load_lines(known, file, error);
+	if (file->fd >= 0)
+		close(file->fd);
+	free(file);
 	return r;
 }

@@ -4,13 +4,13 @@
 #include "fuse/mountpoint.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/inherited.h"
 #include "ckfs/known_keys.h"
 #include "ckfs/secrets.h"
 #include "ckfs/spool.h"
 
 #include <errno.h>
 #include <locale.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +51,7 @@ static int run(struct options *options, int argc, char **argv, struct error *err
 	if (r == 0)
 		r = backend_open(options, &m.backend, &source, error);
 	options_forget_source(options, argc, argv);
+	inherited_close();
 	if (r == 0)
 		r = check_spool(options, error);
 	if (r == 0)
@@ -93,9 +94,8 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	struct error error = {.text = ""};
+	inherited_settle();
 	secrets_harden();
-	/* Who goes away while it is written to is an error, and OpenSSL knows no other way to have it so. */
-	signal(SIGPIPE, SIG_IGN);
 	/* Names match a glob by characters. */
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (sodium_init() < 0) {

@@ -1,5 +1,7 @@
 #include "option_rows.h"
 
+#include "ckfs/path.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,19 +42,31 @@ static int set_path(char **to, const char *value)
 	return 0;
 }
 
+/* A file that is opened now or later, whatever its path leads to then. */
+static int set_file(char **to, const char *value)
+{
+	char *path;
+	int r = *value ? path_absolute(value, &path) : -EINVAL;
+	if (r < 0)
+		return r;
+	free(*to);
+	*to = path;
+	return 0;
+}
+
 static int set_keys(struct options *o, const char *value)
 {
-	return set_path(&o->keys_file, value);
+	return set_file(&o->keys_file, value);
 }
 
 static int set_master_key_file(struct options *o, const char *value)
 {
-	return set_path(&o->master_key_file, value);
+	return set_file(&o->master_key_file, value);
 }
 
 static int set_password_file(struct options *o, const char *value)
 {
-	return set_path(&o->password_file, value);
+	return set_file(&o->password_file, value);
 }
 
 static int set_tls_ca(struct options *o, const char *value)

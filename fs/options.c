@@ -1,7 +1,9 @@
 #include "option_rows.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/inherited.h"
 #include "ckfs/memory_limit.h"
+#include "ckfs/path.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -98,8 +100,24 @@ static int take_operands(struct options *o, const char *const *operands, int cou
  */
 static unsigned default_threads(void)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	return cores < 2 ? 2 : cores > 10 ? 10 : (unsigned)cores;
+	unsigned cores = inherited_cores();
+	return cores < 2 ? 2 : cores > 10 ? 10 : cores;
+}
+
+/* Each of them would read a part, or nothing. */
+static int refuse_shared_descriptor(const struct options *o, struct error *error)
+{
+	const struct {
+		const char *name, *path;
+	} files[] = {{"keys", o->keys_file}, {"master_key_file", o->master_key_file}, {"password_file", o->password_file}};
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		int fd = files[i].path ? path_descriptor(files[i].path) : -1;
+		for (size_t j = 0; fd >= 0 && j < i; j++)
+			if (files[j].path && path_descriptor(files[j].path) == fd)
+				return error_set(error, -EINVAL, "-o %s= and -o %s= name one descriptor (%.40s), which can be read once; give one of them a file",
+					files[j].name, files[i].name, files[i].path);
+	}
+	return 0;
 }
 
 /* An ordinary table is some 300 MB, and has to be kept where there is room for it. */
@@ -135,6 +153,8 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 		else
 			r = parse_word(ret, argv[i], operands, &count, error);
 	}
+	if (r == 0)
+		r = refuse_shared_descriptor(ret, error);
 	return r < 0 ? r : take_operands(ret, operands, count, error);
 }
 

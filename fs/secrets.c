@@ -1,16 +1,14 @@
 #include "ckfs/secrets.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/secret_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 /* A file of a master key is no longer than this. */
 #define KEY_FILE_MAX ((size_t)64 << 10)
@@ -93,63 +91,19 @@ static int read_bool(const char *text, bool *ret)
 	return -EINVAL;
 }
 
-/* Opens the file after looking at who may read it. */
-static int open_key_file(const char *path, int *ret, struct error *error)
-{
-	struct stat st;
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return error_set(error, -EINVAL, "%.300s: not a regular file; master_key_file= takes a file with the master key in hex", path);
-	if (st.st_mode & 077)
-		return error_set(error, -EACCES, "%.300s: others may read this master key; chmod 600 it", path);
-	*ret = steal_fd(&fd);
-	return 0;
-}
-
-static void wiped_free(char **text)
-{
-	sodium_free(*text);
-}
-
-/* Reads the file into memory that is locked and wiped. It ends with a NUL, and holds no other. */
-static int read_key_file(const char *path, char **ret, struct error *error)
-{
-	cleanup_close int fd = -1;
-	size_t n = 0;
-	ssize_t got;
-	int r = open_key_file(path, &fd, error);
-	if (r < 0)
-		return r;
-	cleanup_with(wiped_free) char *text = sodium_malloc(KEY_FILE_MAX + 1);
-	if (!text)
-		return error_set(error, -ENOMEM, "no memory for the master key");
-	do {
-		got = read(fd, text + n, KEY_FILE_MAX + 1 - n);
-		n += got > 0 ? (size_t)got : 0;
-	} while ((got > 0 && n <= KEY_FILE_MAX) || (got < 0 && errno == EINTR));
-	if (got < 0)
-		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
-	if (n == 0 || n > KEY_FILE_MAX || memchr(text, '\0', n))
-		return error_set(error, -EINVAL, "%.300s: %s; put the master key there, at least 64 hex digits", path,
-			n == 0 ? "empty" : "not hex");
-	text[n] = '\0';
-	*ret = steal(text);
-	return 0;
-}
+static const struct secret_kind master_key = {.option = "master_key_file", .what = "master key in hex", .max = KEY_FILE_MAX};
 
 static int read_keys(struct options *options, char *const values[static VARIABLES], struct keyring **ret, struct error *error)
 {
-	cleanup_with(wiped_free) char *from_file = NULL;
+	cleanup_secret struct secret file = {.text = NULL};
 	bool fail_closed = false;
 	int r = 0;
 	if (values[FAIL_CLOSED] && read_bool(values[FAIL_CLOSED], &fail_closed) < 0)
 		return error_set(error, -EINVAL, "%s: no such value; it is true or false", names[FAIL_CLOSED]);
 	if (options->master_key_file)
-		r = read_key_file(options->master_key_file, &from_file, error);
+		r = secret_file_read(options->master_key_file, &master_key, false, &file, error);
 	if (r == 0)
-		r = keyring_new(from_file ? from_file : values[MASTER_KEY], from_file ? options->master_key_file : names[MASTER_KEY],
+		r = keyring_new(file.text ? file.text : values[MASTER_KEY], file.text ? options->master_key_file : names[MASTER_KEY],
 			values[PREVIOUS_MASTER_KEYS], values[DEPLOYMENT_UUID], ret, error);
 	if (r == 0)
 		options->fail_closed |= fail_closed;

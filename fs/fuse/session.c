@@ -7,6 +7,7 @@
 #include "signals.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/inherited.h"
 #include "ckfs/log.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -67,12 +67,12 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 		return;
 
 	/* The daemon serves from here on: whoever started it may go. */
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int nowhere = inherited_nowhere();
 	bool keeps_stderr = m->options->has_log && m->options->log == LOG_TO_STDERR;
-	for (int fd = 0; null >= 0 && fd <= (keeps_stderr ? 1 : 2); fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
+	for (int fd = 0; nowhere >= 0 && fd <= (keeps_stderr ? 1 : 2); fd++)
+		dup2(nowhere, fd);
+	if (nowhere >= 0)
+		close(nowhere);
 	ssize_t ignored = write(m->ready_fd, "", 1);
 	(void)ignored;
 	close(m->ready_fd);
@@ -172,16 +172,13 @@ static int daemonise(struct mount *m, struct error *error)
 	m->ready_fd = ready[1];
 	keyring_lock(m->keyring);
 	setsid();
-	return chdir("/") < 0 ? error_set(error, -errno, "/: %s", strerror(errno)) : 0;
+	return 0;
 }
 
-static void raise_descriptor_limit(void)
+/* A directory that somebody works in cannot be unmounted. */
+static int leave_directory(struct error *error)
 {
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	return chdir("/") < 0 ? error_set(error, -errno, "/: %s", strerror(errno)) : 0;
 }
 
 static void *until_cancelled(void *unused)
@@ -275,6 +272,8 @@ static int mount_and_serve(struct mount *m, struct error *error)
 		if (r == 0 && !m->options->foreground)
 			r = daemonise(m, error);
 		if (r == 0)
+			r = leave_directory(error);
+		if (r == 0)
 			r = serve(m, error);
 		fuse_session_unmount(m->session);
 	}
@@ -288,7 +287,6 @@ int mount_serve(struct mount *m, const char *source, struct error *error)
 	mounting.complete = false;
 	*error->text = '\0';
 	fuse_set_log_func(on_fuse_log);
-	raise_descriptor_limit();
 	int r = prepare_to_cancel_threads(error);
 	if (r == 0)
 		r = make_args(m->options, source, &args);

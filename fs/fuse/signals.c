@@ -12,10 +12,14 @@
 
 static void set_of_all(sigset_t *set)
 {
+	struct sigaction interrupt;
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
 	sigaddset(set, SIGHUP);
+	/* A shell has its background jobs ignore ^C. */
+	sigaction(SIGINT, NULL, &interrupt);
+	if (interrupt.sa_handler != SIG_IGN)
+		sigaddset(set, SIGINT);
 }
 
 void signals_block(void)

@@ -48,9 +48,9 @@ class Command:
         args = [*(program or [self.ckfs]), *map(str, args)]
         return subprocess.run(args, capture_output=True, text=True, timeout=30, env={**ENVIRONMENT, **(env or {})}, cwd=self.tmp)
 
-    def start(self, *args, **options) -> subprocess.Popen:
+    def start(self, *args, program: list[str] | None = None, **options) -> subprocess.Popen:
         """In the foreground, until it serves."""
-        process = subprocess.Popen([self.ckfs, "-f", *map(str, args)], stderr=subprocess.PIPE, env=ENVIRONMENT, cwd=self.tmp, **options)
+        process = subprocess.Popen([*(program or [self.ckfs]), "-f", *map(str, args)], stderr=subprocess.PIPE, env=ENVIRONMENT, cwd=self.tmp, **options)
         self.foreground.append(process)
         assert until(lambda: os.path.ismount(self.point) or process.poll() is not None)
         assert process.poll() is None, process.stderr.read()
@@ -87,6 +87,25 @@ def command(ckfs, cache, tmp):
     made = Command(ckfs, cache.source, tmp)
     yield made
     made.clean()
+
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
+@pytest.fixture
+def nobody(command, cache):
+    """Another user, to whom the test's files belong: what to put before a command. /dev/fuse is open to it, in a mount namespace."""
+    command.tmp.chmod(0o755)
+    cache.give(65534)
+    os.chown(command.point, 65534, 65534)
+    script = 'mknod -m 666 "$1" c 10 229; mount --bind "$1" /dev/fuse; echo; exec cat'
+    args = ["unshare", "-m", "sh", "-euc", script, "sh", command.tmp / "fuse"]
+    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as namespace:
+        assert namespace.stdout.readline() == b"\n"
+        yield ["nsenter", f"--mount=/proc/{namespace.pid}/ns/mnt", *NOBODY]
+        for pid in command.daemons():
+            os.kill(pid, signal.SIGTERM)
+        namespace.stdin.close()
 
 
 def complaint(result: subprocess.CompletedProcess, *words: str) -> tuple:

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+import socket
+import subprocess
 
 import pytest
 
+from commands import REFUSED, command, complaint, nobody  # noqa: F401 - fixtures
 from helpers import EXTENSION, FORMATS, escaped, failure, listing, lookup_failure, metadata, name_of, prefixed, read, v3
 
 ROOT_NAMES = [".", "..", ".ckfs", *FORMATS]
@@ -383,3 +386,73 @@ def test_a_keys_file_of_many_keys_names_them_all(cache, mount, tmp):
     cache.fill(keys, b"value")
     (tmp / "keys").write_text("\n".join(keys))
     assert shown(listing(mount(cache, f"keys={tmp / 'keys'}"))) == keys
+
+
+READ_BY = {
+    "process substitution": 'exec "$@" -o keys=<(printf "one\\ntwo\\n")',
+    "standard input": 'printf "one\\ntwo\\n" | "$@" -o keys=/dev/stdin',
+    "a file": 'printf "one\\ntwo" >lines; exec "$@" -o keys=/dev/stdin <lines',
+    "a descriptor": 'printf "one\\ntwo\\n" | "$@" -o keys=/dev/fd/7 7<&0 0<&-',
+    "the process's own": 'printf "one\\ntwo\\n" | "$@" -o keys=/proc/self/fd/0',
+    "slow": 'exec "$@" -o keys=<(printf "on"; sleep 1; printf "e\\ntwo\\n")',
+    "link": "printf 'one\\ntwo\\n' >lines; ln -s lines link; exec \"$@\" -o keys=link",
+}
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("case", READ_BY)
+def test_keys_come_from_whatever_can_be_read(command, cache, case):
+    for key in ("one", "two"):
+        cache.set(key, b"value")
+    result = command(command.source, command.point, program=["bash", "-c", READ_BY[case], "bash", command.ckfs])
+    assert (result.returncode, result.stderr) == (0, "")
+    assert shown(listing(command.point)) == {"one", "two", cache.listed("key")}
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("blocking", [True, False])
+def test_keys_come_from_a_socket(command, cache, blocking):
+    """It cannot be opened again by its name; whoever made it may have it not block."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.setblocking(blocking)
+        process = subprocess.Popen([command.ckfs, "-o", "keys=/dev/stdin", command.source, command.point], stdin=theirs)
+        ours.sendall(b"key\nother")
+        ours.shutdown(socket.SHUT_WR)
+        assert (process.wait(30), shown(listing(command.point))) == (0, {"key"})
+
+
+@pytest.mark.file_only
+def test_another_users_pipe_brings_keys(command, nobody):  # noqa: F811
+    """As `generate | sudo -u cache ckfs -o keys=/dev/stdin`."""
+    script = 'chmod 600 /dev/stdin; exec "$@" -o keys=/dev/stdin'
+    result = command(command.source, command.point, program=["sh", "-c", f"printf key | sh -c '{script}' sh \"$@\"", "sh", *nobody, command.ckfs])
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "key" in command(command.point, program=[*nobody, "ls"]).stdout.split()
+
+
+ENDLESS = {"no line": ("exec \"$@\" -o keys=/dev/zero", ["/dev/zero", "line 1"]), "lines": ("yes | \"$@\" -o keys=/dev/stdin", ["/dev/stdin", "million lines"])}
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("case", ENDLESS)
+def test_keys_without_an_end_are_told(command, case):
+    script, words = ENDLESS[case]
+    result = command(command.source, command.point, program=["sh", "-c", script, "sh", command.ckfs])
+    assert complaint(result, "keys=", *words) == REFUSED
+
+
+SHARED = ["keys=/dev/stdin,master_key_file=/dev/stdin", "password_file=/dev/fd/0,keys=/dev/stdin", "master_key_file=/proc/self/fd/3,password_file=/dev/fd/3"]
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("options", SHARED)
+def test_two_options_that_name_one_descriptor_are_refused(command, options):
+    names = [option.partition("=")[0] + "=" for option in options.split(",")]
+    assert complaint(command("-o", options, command.source, command.point), *names, "once") == REFUSED
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("name", ["", ".", "nowhere", "/dev/fd/99"])
+def test_keys_that_cannot_be_read_are_told(command, name):
+    assert complaint(command("-o", f"keys={name}", command.source, command.point), "keys=") == REFUSED

@@ -161,47 +161,48 @@ def test_a_filesystem_without_unnamed_files_will_do(stored, mount, spool, tmp):
         server.wait()
 
 
-@pytest.mark.parametrize("kib", [0, 50, 5000])
-def test_a_limit_of_file_sizes_is_none_of_what_is_kept_in_memory(stored, mount, spool, ckfs, kib, tmp):
+def limited(ckfs, tmp, kib: int, *args) -> subprocess.Popen:
+    """In the foreground, with a limit of file sizes that it cannot raise."""
     wrapper = tmp / "limited"
     wrapper.write_text(f'#!/bin/sh\nulimit -S -f {kib}\nulimit -H -f {kib}\nexec "{ckfs}" "$@"\n')
     wrapper.chmod(0o755)
+    process = subprocess.Popen([wrapper, "-f", *map(str, args)], stderr=subprocess.PIPE, text=True)
+    assert until(lambda: os.path.ismount(args[-1]) or process.poll() is not None)
+    return process
+
+
+@pytest.mark.parametrize("kib", [50, 5000])
+def test_a_limit_of_file_sizes_is_none_of_what_is_kept_in_memory(stored, spool, ckfs, kib, tmp):
     point = tmp / "mnt"
     point.mkdir()
-    log = open(tmp / "log", "w+")
-    options = f"cache_size=64M,spool_dir={spool},log=syslog"
-    process = subprocess.Popen([wrapper, "-f", "-o", options, stored.source, point], stderr=log)
+    process = limited(ckfs, tmp, kib, "-o", f"cache_size=64M,spool_dir={spool}", stored.source, point)
     try:
-        assert until(lambda: os.path.ismount(point) or process.poll() is not None)
-        if kib == 0:
-            # Not even a page goes into such a spool.
-            assert process.wait() == 1 and "File too large" in (tmp / "log").read_text()
-            return
         assert read(point / MSGPACK) == opened(stored.payload("k"))
         assert len(json.loads(read(point / JSON))) == 8 * 1024
-        assert process.poll() is None
     finally:
         process.terminate()
-        process.wait()
-        log.close()
+        assert process.communicate()[1] == ""
+
+
+def test_a_spool_that_no_page_goes_into_does_not_work(stored, spool, ckfs, tmp):
+    (tmp / "mnt").mkdir()
+    process = limited(ckfs, tmp, 0, "-o", f"spool_dir={spool}", stored.source, tmp / "mnt")
+    assert (process.wait(), "File too large" in process.stderr.read()) == (1, True)
+    process.stderr.close()
 
 
 def test_a_limit_of_file_sizes_on_the_spool_is_not_the_entrys(stored, spool, ckfs, tmp):
     """EFBIG would say that the value is over a limit of the format."""
-    wrapper = tmp / "limited"
-    wrapper.write_text(f'#!/bin/sh\nulimit -S -f 100\nulimit -H -f 100\nexec "{ckfs}" "$@"\n')
-    wrapper.chmod(0o755)
     point = tmp / "mnt"
     point.mkdir()
-    pipe = subprocess.Popen([wrapper, "-f", "-o", f"cache_size=1M,spool_dir={spool}", stored.source, point], stderr=subprocess.PIPE, text=True)
+    process = limited(ckfs, tmp, 100, "-o", f"cache_size=1M,spool_dir={spool}", stored.source, point)
     try:
-        assert until(lambda: os.path.ismount(point) or pipe.poll() is not None)
         assert (failure(point / MSGPACK), failure(point / JSON)) == ("EIO", "EIO")
         assert json.loads(read(point / "meta/k.json"))["views"]["json"] is True
         assert read(point / "other") == b"value"
     finally:
-        pipe.terminate()
-        _, text = pipe.communicate()
+        process.terminate()
+        text = process.communicate()[1]
     assert text.count(f"spool_dir {spool}: File too large") == 1
 
 

@@ -3,12 +3,12 @@
 import os
 import pathlib
 import re
-import signal
+import socket
 import subprocess
 
 import pytest
 
-from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, mounts, until  # noqa: F401 - a fixture
+from commands import ENVIRONMENT, NOBODY, REFUSED, command, complaint, mounted, mounts, nobody, until  # noqa: F401 - a fixture
 from helpers import read
 
 A, B, C, D, E = (bytes(range(i, i + 32)).hex() for i in (0x10, 0x40, 0x70, 0x90, 0xC0))
@@ -16,7 +16,6 @@ MASTER, PREVIOUS = "CACHEKIT_MASTER_KEY", "CACHEKIT_PREVIOUS_MASTER_KEYS"
 DEPLOYMENT, FAIL_CLOSED = "CACHEKIT_DEPLOYMENT_UUID", "CACHEKIT_ENCRYPTION_FAIL_CLOSED"
 UUID = "0f0e0d0c-0b0a-4908-8706-05040302010f"
 
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 # Root without the right to look into others: dumpable or not then counts for it as for anybody.
 ROOT = ["setpriv", "--bounding-set=-sys_ptrace"]
 
@@ -69,10 +68,40 @@ def test_a_wrong_key_is_one_line_that_names_the_variable_and_no_key(command, cas
 
 
 @pytest.mark.file_only
-@pytest.mark.parametrize("bit", [1 << i for i in range(6)], ids=oct)
+@pytest.mark.parametrize("bit", [1 << i for i in range(6) if i != 5], ids=oct)
 def test_a_key_file_that_others_have_rights_on_is_refused(command, bit):
     path = key_file(command, A, 0o600 | bit)
     assert complaint(start(command, "-o", f"master_key_file={path}"), str(path), "chmod 600") == REFUSED
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("bit", [1 << i for i in range(6)], ids=oct)
+def test_a_users_own_key_file_that_others_have_rights_on_is_refused(command, nobody, bit):
+    path = key_file(command, A, 0o600 | bit)
+    os.chown(path, 65534, 65534)
+    assert complaint(start(command, "-o", f"master_key_file={path}", program=[*nobody, command.ckfs]), str(path), "chmod 600") == REFUSED
+
+
+@pytest.mark.file_only
+def test_a_key_file_of_somebody_else_is_refused(command):
+    path = key_file(command, A)
+    os.chown(path, 65534, 65534)
+    assert complaint(start(command, "-o", f"master_key_file={path}"), str(path), "chown") == REFUSED
+
+
+@pytest.mark.parametrize("mode", [0o440, 0o640])
+def test_a_key_file_of_root_may_be_for_a_group(command, nobody, mode):
+    """As Kubernetes mounts a secret for a pod with fsGroup, behind links that it changes."""
+    version = command.tmp / "..2026"
+    version.mkdir()
+    key_file(command, A, mode).rename(version / "key")
+    os.chown(version / "key", 0, 65534)
+    (command.tmp / "..data").symlink_to("..2026")
+    (command.tmp / "secret").symlink_to("..data/key")
+    option = f"master_key_file={command.tmp}/secret"
+    result = start(command, "-o", option, env={PREVIOUS: A}, program=[*nobody, command.ckfs])
+    assert complaint(result, PREVIOUS, "key 1 is the current key") == REFUSED
+    assert start(command, "-o", option, program=[*nobody, command.ckfs]).returncode == 0
 
 
 @pytest.mark.file_only
@@ -103,10 +132,40 @@ def test_a_key_file_that_is_missing_is_named(command):
 
 @pytest.mark.file_only
 def test_a_key_file_that_is_no_file_is_named(command):
-    os.mkfifo(command.tmp / "pipe", 0o600)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(command.tmp / "socket"))
     (command.tmp / "dir").mkdir(0o700)
-    for name in ("pipe", "dir"):
-        assert complaint(start(command, "-o", f"master_key_file={name}"), f"{command.tmp}/{name}", "regular file") == REFUSED
+    for name, why in (("dir", "regular file"), ("socket", "No such device")):
+        assert complaint(start(command, "-o", f"master_key_file={name}"), f"{command.tmp}/{name}", why) == REFUSED
+    assert complaint(start(command, "-o", "master_key_file=/dev/zero"), "/dev/zero", "regular file") == REFUSED
+
+
+PIPES = {
+    "process substitution": 'exec "$@" -o master_key_file=<(printf %s "$KEY")',
+    "standard input": 'printf %s "$KEY" | "$@" -o master_key_file=/dev/stdin',
+    "a descriptor": 'printf %s "$KEY" | "$@" -o master_key_file=/dev/fd/7 7<&0 0<&-',
+    "here document": '"$@" -o master_key_file=/dev/stdin <<<"$KEY"',
+    "named pipe": 'umask 77; mkfifo pipe; printf %s "$KEY" >pipe & exec "$@" -o master_key_file=pipe',
+    "slow": 'exec "$@" -o master_key_file=<(sleep 1; printf %s "${KEY:0:10}"; sleep 1; printf %s "${KEY:10}")',
+}
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("case", PIPES)
+def test_a_key_comes_from_a_pipe(command, case):
+    """The previous keys tell which one is the current key."""
+    shell = ["bash", "-c", PIPES[case], "bash", command.ckfs]
+    assert complaint(start(command, env={"KEY": A, PREVIOUS: A}, program=shell), PREVIOUS, "key 1 is the current key") == REFUSED
+    (command.tmp / "pipe").unlink(missing_ok=True)
+    result = start(command, env={"KEY": A}, program=shell)
+    assert (result.returncode, result.stderr, read(command.point / "key")) == (0, "", b"value")
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("words", [["empty"], ["too long"]], ids=lambda words: words[0])
+def test_a_pipe_without_a_key_is_told(command, words):
+    script = {"empty": "exec \"$@\" -o master_key_file=<(:)", "too long": "exec \"$@\" -o master_key_file=<(exec yes)"}[words[0]]
+    assert complaint(start(command, program=["bash", "-c", script, "bash", command.ckfs]), *words) == REFUSED
 
 
 @pytest.mark.file_only
@@ -235,22 +294,6 @@ def test_no_key_lies_in_memory_as_text_and_each_that_is_used_once(keyed):
 def test_the_keys_are_locked_in_memory(keyed):
     status = pathlib.Path(f"/proc/{keyed}/status").read_text()
     assert int(re.search(r"VmLck:\s+(\d+) kB", status)[1]) > 0
-
-
-@pytest.fixture
-def nobody(command, cache):
-    """Another user, to whom the test's files belong: what to put before a command. /dev/fuse is open to it, in a mount namespace."""
-    command.tmp.chmod(0o755)
-    cache.give(65534)
-    os.chown(command.point, 65534, 65534)
-    script = 'mknod -m 666 "$1" c 10 229; mount --bind "$1" /dev/fuse; echo; exec cat'
-    args = ["unshare", "-m", "sh", "-euc", script, "sh", command.tmp / "fuse"]
-    with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as namespace:
-        assert namespace.stdout.readline() == b"\n"
-        yield ["nsenter", f"--mount=/proc/{namespace.pid}/ns/mnt", *NOBODY]
-        for pid in command.daemons():
-            os.kill(pid, signal.SIGTERM)
-        namespace.stdin.close()
 
 
 def is_closed(command, who: list[str]) -> bool:

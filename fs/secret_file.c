@@ -1,0 +1,78 @@
+#include "ckfs/secret_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/*
+ * Whether others have no access. Root gives a file to a group on purpose, as Kubernetes does; a user's own group may hold anybody. Who was
+ * given a pipe has it from whoever made it.
+ */
+static bool is_private(const struct stat *st)
+{
+	const mode_t shared = st->st_uid == 0 ? 037 : 077;
+	return (st->st_mode & shared) == 0 && (S_ISFIFO(st->st_mode) || st->st_uid == 0 || st->st_uid == geteuid());
+}
+
+/* Whether the path names a descriptor, whose number may soon stand for another file. */
+static bool names_descriptor(const char *path)
+{
+	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0 || strcmp(path, "/dev/stdin") == 0;
+}
+
+/* Opens the file after looking at what it is and who may have access. */
+static int open_file(const char *path, const struct secret_kind *kind, bool again, int *ret, bool *ret_once, struct error *error)
+{
+	struct stat st;
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
+	if (!S_ISREG(st.st_mode) && (again || !S_ISFIFO(st.st_mode)))
+		return error_set(error, -EINVAL, "%.300s: not a regular file%s; %s= takes a file with the %s", path, again ? "" : " or pipe",
+			kind->option, kind->what);
+	if (!is_private(&st))
+		return error_set(error, -EACCES, "%.300s: others may read or change this %s; chown it to who mounts, and chmod 600 it", path, kind->what);
+	*ret_once = S_ISFIFO(st.st_mode) || names_descriptor(path);
+	*ret = steal_fd(&fd);
+	return 0;
+}
+
+/* Bytes that were read; 0: the end. Waits for a pipe, also for the first who writes to it. */
+static ssize_t read_some(int fd, char *to, size_t n)
+{
+	ssize_t got;
+	do {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		got = poll(&p, 1, -1) < 0 ? -1 : read(fd, to, n);
+	} while (got < 0 && (errno == EINTR || errno == EAGAIN));
+	return got;
+}
+
+int secret_file_read(const char *path, const struct secret_kind *kind, bool again, struct secret *ret, struct error *error)
+{
+	cleanup_close int fd = -1;
+	cleanup_secret struct secret secret = {.text = NULL};
+	size_t n = 0;
+	ssize_t got;
+	int r = open_file(path, kind, again, &fd, &secret.once, error);
+	if (r < 0)
+		return r;
+	secret.text = sodium_malloc(kind->max + 1);
+	if (!secret.text)
+		return error_set(error, -ENOMEM, "no memory for the %s", kind->what);
+	do {
+		got = read_some(fd, secret.text + n, kind->max + 1 - n);
+		n += got > 0 ? (size_t)got : 0;
+	} while (got > 0 && n <= kind->max);
+	if (got < 0)
+		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
+	if (n == 0 || n > kind->max || memchr(secret.text, '\0', n))
+		return error_set(error, -EINVAL, "%.300s: %s; %s= takes a file with the %s", path,
+			n == 0 ? "empty" : n > kind->max ? "too long" : "it has a zero byte", kind->option, kind->what);
+	secret.text[n] = '\0';
+	*ret = secret;
+	(void)steal(secret.text);
+	return 0;
+}
