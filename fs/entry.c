@@ -140,7 +140,7 @@ struct entry *entries_held(struct entries *entries, const struct key_hash *hash,
 
 static void entry_free(struct entry *entry)
 {
-	stats_add(entry->entries->stats, entries, -1);
+	struct stats *stats = entry->entries->stats;
 	slice_done(&entry->columns);
 	slice_done(&entry->json);
 	slice_done(&entry->body);
@@ -151,6 +151,8 @@ static void entry_free(struct entry *entry)
 	key_done(&entry->key);
 	pthread_mutex_destroy(&entry->lock);
 	free(entry);
+	/* Who reads that no entry is held may rely on what they held being free. */
+	stats_add(stats, entries, -1);
 }
 
 /* Takes what key and stored hold, also on failure. */

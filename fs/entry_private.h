@@ -81,7 +81,6 @@ struct entry {
 	int frame_fault;
 	const char *frame_reason;
 	bool frame_unread; /* more of the value is needed for it */
-	bool maybe_legacy;
 	bool needs_whole;  /* a step has asked for more of the value than there was; of the thread that peels */
 	/* HAVE_PAYLOAD */
 	struct slice payload;

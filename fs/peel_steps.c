@@ -18,14 +18,7 @@ int peel_stored(struct entry *entry)
 		entry->frame_reason = reason;
 		return 0;
 	}
-	if (r < 0)
-		return entry->frame_unread ? 0 : r;
-	uint8_t first;
-	if (entry->frame.kind == FRAME_NONE && value->length > 0) {
-		r = slice_read(value, 0, &first, 1);
-		entry->maybe_legacy = r == 0 && first == '{';
-	}
-	return r;
+	return entry->frame_unread ? 0 : r;
 }
 
 /* --- the rest of a value that was found by its head --- */
@@ -106,7 +99,7 @@ static int run_payload(struct entry *entry, unsigned *have)
 		r = -ENODATA;
 	if (r < 0)
 		return r;
-	if (entry->frame_fault == 0 && entry->maybe_legacy)
+	if (entry->frame_fault == 0 && entry->frame.maybe_legacy)
 		r = peel_legacy(entry);
 	else if (entry->frame_fault == 0)
 		r = slice_sub(&entry->stored.value, entry->frame.payload_offset, entry->frame.payload_length, &entry->payload);
@@ -121,7 +114,7 @@ static int run_payload(struct entry *entry, unsigned *have)
 static uint64_t cost_of_payload(struct entry *entry, unsigned have)
 {
 	(void)have;
-	return entry->maybe_legacy ? entry->stored.value.length : 0;
+	return entry->frame.maybe_legacy ? entry->stored.value.length : 0;
 }
 
 /* --- the document, by its head --- */

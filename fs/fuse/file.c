@@ -28,6 +28,13 @@ static void file_free(struct handle *handle)
 	free(file);
 }
 
+/* Counts it as open for as long as it holds anything. */
+static void close_file(struct mount *m, struct file *file)
+{
+	handle_free(&m->handles, &file->handle);
+	stats_add(&m->stats, open_files, -1);
+}
+
 /* Takes the content, and a reference of its own to the entry, which may be NULL. */
 static void reply_open(struct mount *m, fuse_req_t req, struct entry *entry, struct content *content, bool afresh,
 	struct fuse_file_info *fi)
@@ -46,10 +53,8 @@ static void reply_open(struct mount *m, fuse_req_t req, struct entry *entry, str
 	/* An inode is a version: its pages are valid for ever. What is made afresh has no pages. */
 	fi->keep_cache = !afresh;
 	fi->direct_io = afresh;
-	if (fuse_reply_open(req, fi) == -ENOENT) {
-		stats_add(&m->stats, open_files, -1);
-		handle_free(&m->handles, &file->handle);
-	}
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		close_file(m, file);
 }
 
 /* The kernel looks the name up again by itself when an open says so (see retries.h). */
@@ -231,7 +236,6 @@ void ckfs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *m = fuse_req_userdata(req);
 	(void)ino;
-	stats_add(&m->stats, open_files, -1);
-	handle_free(&m->handles, &file_of(fi)->handle);
+	close_file(m, file_of(fi));
 	fuse_reply_err(req, 0);
 }

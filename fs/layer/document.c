@@ -65,6 +65,16 @@ static int locate_bare(const struct slice *payload, struct document *d)
 	return 0;
 }
 
+/* The package writes frames, never interop values, that begin so. */
+static int locate_interop(const struct slice *payload, struct document *d)
+{
+	char first[2];
+	int r = payload->length < sizeof first ? 0 : slice_read(payload, 0, first, sizeof first);
+	if (r == 0 && payload->length >= sizeof first && memcmp(first, "CK", sizeof first) == 0)
+		return fail(d, -EUCLEAN, "begins with CK, as cachekit's own frames do: no interop value");
+	return r < 0 ? r : locate_bare(payload, d);
+}
+
 /*
  * "compressed" says whether there is an envelope. Writers of old wrote one without saying so: what looks like an
  * envelope there is one if its checksum fits.
@@ -74,7 +84,9 @@ static int locate_msgpack(const struct frame *frame, const struct slice *payload
 {
 	const char *reason = NULL;
 	bool says = frame->meta.compressed == YES;
-	if (frame->kind == FRAME_INTEROP || (opened && !says))
+	if (frame->kind == FRAME_INTEROP)
+		return locate_interop(payload, d);
+	if (opened && !says)
 		return locate_bare(payload, d);
 	int r = bytestorage_read(payload, false, cancel, &d->storage, &reason);
 	d->has_storage = r == 0;

@@ -109,6 +109,15 @@ static int read_header(const struct slice *value, const struct first *first, uin
 	return 0;
 }
 
+/* As far as was read, is this JSON white space and then an object? */
+static bool may_begin_object(const struct first *first)
+{
+	size_t spaces = 0;
+	while (spaces < first->n && memchr(" \t\n\r", first->bytes[spaces], 4))
+		spaces++;
+	return spaces == first->n ? first->n == FIRST_READ : first->bytes[spaces] == '{';
+}
+
 int frame_read(const struct slice *value, bool interop, struct frame *ret, const char **ret_reason)
 {
 	struct frame whole = {
@@ -130,6 +139,7 @@ int frame_read(const struct slice *value, bool interop, struct frame *ret, const
 		return read_header(value, &first, length, ret, ret_reason);
 	if (r < 0)
 		return r;
+	whole.maybe_legacy = may_begin_object(&first);
 	*ret = whole;
 	return 0;
 }

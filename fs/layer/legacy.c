@@ -132,6 +132,9 @@ static int on_event(void *arg, enum json_event event, unsigned level, const uint
 {
 	struct legacy *l = arg;
 	int r = frame_capture_event(&l->capture, event, level, bytes, n);
+	/* Nothing more is read of what is no object. */
+	if (r == 0 && level == 0 && !l->capture.has_object)
+		return -EUCLEAN;
 	if (r != 0 || level != 1 || !frame_capture_at(&l->capture, "data"))
 		return r;
 	if (event == JSON_KEY_END)
@@ -163,8 +166,6 @@ static int scan_value(struct legacy *l, const struct slice *value, const atomic_
 		if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
 			return -EINTR;
 		int r = slice_read(value, at, buf, n);
-		if (r == 0 && at == 0 && buf[0] != '{')
-			r = -EUCLEAN;
 		if (r == 0)
 			r = json_scan_feed(&scan, buf, n);
 		if (r != 0)

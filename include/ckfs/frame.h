@@ -2,7 +2,7 @@
  * The frame: what SerializationWrapper puts around a payload (layouts: doc/FORMATS.md).
  *
  *   v3       "CK" | 0x03 | header length u32 BE | header (UTF-8 JSON, trailing spaces) | payload
- *   legacy   {"data": base64 payload, "serializer": name, "metadata": {...}}
+ *   legacy   {"data": base64 payload, "serializer": name, "metadata": {...}}, white space around it
  *   none     anything else: the value is its own payload
  */
 #ifndef CKFS_FRAME_H
@@ -50,13 +50,14 @@ struct frame {
 	/* v3: where the header's JSON lies in the value, and whether it is JSON for others too (no NaN, no half surrogate). */
 	uint64_t header_offset, header_length;
 	bool header_is_json;
+	bool maybe_legacy; /* none: legacy_read() has to tell whether it is more */
 	/* v3, none, interop: where the payload lies in the value. legacy: offset 0 and the decoded length. */
 	uint64_t payload_offset, payload_length;
 };
 
 /*
- * Reads a value's frame, all but a legacy one: a value that begins with "{" comes
- * back as FRAME_NONE, and legacy_read() tells whether it is more than that.
+ * Reads a value's frame, all but a legacy one: a value that begins with "{", or with more JSON white space than is
+ * looked at, comes back as FRAME_NONE with maybe_legacy.
  *
  * 0; -EUCLEAN malformed, *ret_reason says why (static text); -EFBIG header too long (with reason); -EIO; -ENOMEM.
  * `ret` is untouched on failure, else frame_done() frees what it holds.
@@ -73,7 +74,8 @@ struct legacy_sink {
 /*
  * Reads a legacy frame in one pass over the value, in constant memory; its payload
  * goes to `sink` (NULL: only checked and counted). Base64 as Python's b64decode
- * reads it: characters outside the alphabet are skipped.
+ * reads it: characters outside the alphabet are skipped. A padding that completes its
+ * group ends the data, as in Python up to 3.12; later ones go on behind it.
  *
  * 0 and FRAME_LEGACY; 0 and FRAME_NONE when it is no such object (what the sink got
  * is void); -EINTR when *cancel (may be NULL) became true; -EIO; -ENOMEM; the sink's error.

@@ -17,7 +17,7 @@
 
 struct ndarray {
 	char descr[40]; /* as .npy writes it: "<f8", "<M8[25s]" */
-	uint64_t itemsize; /* bytes; 0 for "<U0" and its like */
+	uint64_t itemsize; /* bytes, not 0: nobody reads arrays of nothing */
 	unsigned ndim;
 	uint32_t shape[NUMPY_DIMENSIONS_MAX];
 	uint64_t data_offset; /* of the array in the document */
@@ -25,9 +25,9 @@ struct ndarray {
 };
 
 /*
- * The .npy descr and item size of what NumPy's str(dtype) names (little-endian machine).
- * 0; -EOPNOTSUPP for object, StringDType, structured and any other dtype .npy has no plain form for;
- * -EUCLEAN for what no dtype is named.
+ * The .npy descr and item size of a dtype as NumPy reads it, and so the SDK (little-endian machine).
+ * 0; -EOPNOTSUPP for object, StringDType, structured and any other dtype .npy has no plain form for, those without
+ * bytes ("|V0") among them; -EUCLEAN for what no dtype is named.
  */
 int numpy_descr(const char *dtype, size_t n, struct ndarray *ret);
 

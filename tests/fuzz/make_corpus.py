@@ -150,6 +150,9 @@ def legacies() -> None:
         "space-behind": legacy() + b" \n",
         "text-behind": legacy() + b"{}",
         "space-before": b" " + legacy(),
+        "white-space-around": b"\r\n\t " + legacy() + b"\t\r\n ",
+        "white-space-of-many-reads": b" \n" * 400 + legacy(),
+        "byte-order-mark": b"\xef\xbb\xbf" + legacy(),
         "not-utf8": legacy()[:-1] + b', "x": "\xc0\xaf"}',
     }
     for name, content in cases.items():
@@ -235,6 +238,13 @@ def arrays() -> None:
         "dtype-long": numpy_document(b"x" * 600, (1,), bytes(8)),
         "dtype-past-end": b"NUMPY_RAW\xff\xfffloat64",
         "itemsize-zero": numpy_document(b"<U0", (3,), b""),
+        "itemsize-zero-void": numpy_document(b"|V0", (3,), b""),
+        "letter": numpy_document(b">d", (1,), bytes(8)),
+        "letter-and-size": numpy_document(b"=f 08", (1,), bytes(8)),
+        "alias": numpy_document(b"longdouble", (1,), bytes(16)),
+        "unit-spelled-out": numpy_document("datetime64[ +025μs]".encode(), (1,), bytes(8)),
+        "unit-divided": numpy_document(b"M8[ns/2]", (1,), bytes(8)),
+        "sub-array": numpy_document(b"(2,3)f4", (1,), bytes(24)),
         "itemsize-huge": numpy_document(b"<U536870911", (4294967295, 4294967295), b""),
         "shape-overflow": numpy_document(b"int8", (2**31,) * 3, b""),
         "shape-overflow-beside-zero": numpy_document(b"int8", (0,) + (2**31,) * 3, b""),

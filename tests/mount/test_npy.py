@@ -5,7 +5,9 @@ import struct
 
 import numpy as np
 import pytest
+from cachekit.serializers.base import SerializationError
 
+from documents import load
 from helpers import failure, legacy, listing, lookup_failure, meta, metadata, prefixed, read, v3
 
 KEY = "array"
@@ -94,10 +96,24 @@ def test_an_array_of_another_memory_order_has_its_values_at_their_places(cache, 
     assert same(np.load(mnt / f"npy/{KEY}.npy", mmap_mode="r"), np.ascontiguousarray(array))
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (0,), (2, 3)], ids=str)
 @pytest.mark.parametrize("dtype", ["<U0", ">U0", "|S0", "|V0"])
-def test_an_array_of_items_without_bytes_keeps_its_shape(cache, mnt, dtype):
-    forge(cache, document(dtype.encode(), (3,), b""))
-    assert np.load(mnt / f"npy/{KEY}.npy").shape == (3,)
+def test_an_array_of_items_without_bytes_is_shown_no_more_than_the_sdk_reads_it(cache, mnt, dtype, shape):
+    forge(cache, document(dtype.encode(), shape, b""))
+    with pytest.raises(SerializationError):
+        load(cache, KEY, "auto")
+    assert failure(mnt / f"npy/{KEY}.npy") == "EOPNOTSUPP"
+    assert (listing(mnt / "npy"), meta(mnt, KEY)["views"]["npy"]) == (set(), "array's dtype has no plain .npy form")
+
+
+SPELLINGS = ["f8", "d", "=f8", "|f8", "double", "float", ">d", ">f 08", "b1", "<b1", "?", "<i1", "bool_", "L", "p", "intc", "c", "S5", "<S5", "U3", ">V3"]
+SPELLINGS += ["M8", "M", "datetime64[generic]", "datetime64[ 025s]", "|M8[us]", ">datetime64[1us]", "=m8[\u03bcs]", "timedelta64[+5D]"]
+
+
+@pytest.mark.parametrize("dtype", SPELLINGS)
+def test_an_array_whose_dtype_is_spelled_otherwise_is_the_one_that_the_sdk_reads(cache, mnt, dtype):
+    forge(cache, document(dtype.encode(), (3,), bytes(range(1, 3 * np.dtype(dtype).itemsize + 1))))
+    assert same(np.load(mnt / f"npy/{KEY}.npy"), load(cache, KEY, "auto"))
 
 
 @pytest.mark.decoding_only

@@ -118,7 +118,7 @@ static int probe_frame(const struct slice *value, const uint8_t *bytes, bool int
 	const struct legacy_sink sink = {.write = kept_write, .restart = kept_restart, .arg = &kept};
 	const char *reason = NULL;
 	int r = frame_read(value, interop, &frame, &reason);
-	if (r == 0 && frame.kind == FRAME_NONE && value->length > 0 && bytes[0] == '{')
+	if (r == 0 && frame.maybe_legacy)
 		r = legacy_read(value, &sink, NULL, &frame);
 	if (r < 0)
 		print_error(r, reason);

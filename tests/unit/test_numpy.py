@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import struct
+import warnings
 
 import numpy as np
 import pytest
 from cachekit.serializers import get_serializer
+from cachekit.serializers.base import SerializationError
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from layers import probe  # noqa: F401 - a fixture
 from layers import (
+    differs_composed_dtype,
     mutated,
 )
 
 NUMBERS = "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64 longdouble complex64 complex128 clongdouble"
 UNITS = "Y M W D h m s ms us ns ps fs as".split()
-NATIVE = [np.dtype(name) for name in [*NUMBERS.split(), "<U3", "S5", "V3", "M8", "m8", "U0", "S0", "V0"]]
+NATIVE = [np.dtype(name) for name in [*NUMBERS.split(), "<U3", "S5", "V3", "M8", "m8"]]
 TIMES = [np.dtype(f"{kind}8[{count}{unit}]") for kind in "Mm" for unit in UNITS for count in ("", 25, 2**31 - 1)]
 LARGE = [np.dtype("U536870911"), np.dtype("S2147483647"), np.dtype("V2147483647")]
 PLAIN = list({d.str: d for base in NATIVE + TIMES + LARGE for d in (base, base.newbyteorder())}.values())
@@ -37,6 +41,13 @@ def test_numpy_dtype(probe):
     "dtype",
     [
         "object",
+        "<U0",
+        ">U0",
+        "|S0",
+        "|V0",
+        "V",
+        "datetime64[0s]",
+        "M8[25generic]",
         "bfloat16",
         "float8_e4m3",
         "<U536870912",
@@ -83,8 +94,7 @@ def test_npy(probe, shape):
         np.save(saved, array)
         assert header + data == saved.getvalue(), dtype
         saved.seek(0)
-        if dtype.itemsize > 0:  # the others numpy.load cannot read back itself
-            assert np.load(saved).tobytes() == array.tobytes(), dtype
+        assert np.load(saved).tobytes() == array.tobytes(), dtype
 
 
 def test_npy_header_of_every_length(probe):
@@ -103,21 +113,85 @@ def numpy_document(dtype: bytes, shape: tuple[int, ...], data: bytes = b"") -> b
     return b"NUMPY_RAW" + struct.pack("<H", len(dtype)) + dtype + struct.pack("<H", len(dims)) + dims + data
 
 
+def read_by_cachekit(document: bytes) -> np.ndarray | None:
+    """The array that the package reads; None when it refuses it."""
+    try:
+        return get_serializer("auto", enable_integrity_checking=False).deserialize(document)
+    except SerializationError:
+        return None
+
+
+def check_document(probe, document: bytes) -> None:
+    """The layer shows the array that the package reads, and no other."""
+    answer = probe("n", document)
+    expect = read_by_cachekit(document)
+    assert (answer["errno"] == 0) == (expect is not None), (answer, expect)
+    if expect is not None:
+        shown = np.load(io.BytesIO(bytes.fromhex(answer["header"]) + document[answer["data_offset"] :]))
+        assert (shown.dtype, shown.shape, shown.tobytes()) == (expect.dtype, expect.shape, expect.tobytes())
+
+
+def itemsize_of(name: str) -> int:
+    try:
+        return np.dtype(name).itemsize
+    except Exception:
+        return 8
+
+
+ORDERS = ["", "<", ">", "=", "|", "<<", " "]
+LETTERS = [chr(c) for c in range(0x21, 0x7F)]
+SIZES = "0 1 2 3 4 8 16 32 64 08 +8 -1 -8 8_ 8. 2147483647 2147483648 536870911 536870912 4294967304 18446744073709551624".split() + [" 8", "8 ", "\t\n\v\f\r8"]
+NAMES = sorted({str(name) for name in np._core.numerictypes.sctypeDict} | set("float96 bool8 int0 Float64 float_ numpy.float64 str_ T".split()))
+NAMES += ["datetime", "timedelta64", "float64 ", " float64", "float64[]"]
+TIME_NAMES = "M8 m8 M m M4 m16 datetime64 timedelta64 datetime".split()
+COUNTS = ["", "1", "25", "0", "025", "+5", " 5", "-1", "- 1", "2147483647", "2147483648", "1.5"]
+UNIT_TEXTS = [f"[{count}{unit}]" for count in COUNTS for unit in (*UNITS, "B", "generic", "\u03bcs", "\u00b5s", "parsec", "S", "")]
+UNIT_TEXTS += ["[]", "[", "]", "[s", "s]", "[s]]", "[[s]", "[ s]", "[s ]", "[s] ", "[s]x", " [s]", "[s][s]", "[25 s]"]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=repr)
+@pytest.mark.parametrize("form", ["letter", "sized", "name", "time"])
+def test_a_dtype_is_shown_just_where_cachekit_reads_it(probe, form, order):
+    texts = {
+        "letter": LETTERS,
+        "sized": map("".join, itertools.product(LETTERS, SIZES)),
+        "name": NAMES,
+        "time": map("".join, itertools.product(TIME_NAMES, UNIT_TEXTS)),
+    }
+    for name in (order + text for text in texts[form]):
+        if differs_composed_dtype(name) or "generic" in name and name[-9:] != "[generic]":
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            size = itemsize_of(name)
+            check_document(probe, numpy_document(name.encode(), (0 if size > 1000 else 2,), bytes(2 * size if size <= 1000 else 0)))
+
+
+@given(name=st.text("<>=|biufcUSVMmL?[]0123456789sn +-", max_size=12))
+def test_any_text_as_dtype(probe, name):
+    if not differs_composed_dtype(name):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            size = itemsize_of(name)
+            check_document(probe, numpy_document(name.encode(), (0 if size > 1000 else 1,), bytes(size if size <= 1000 else 0)))
+
+
 @given(
-    dtype=st.sampled_from(["int8", "float64", "<U3", "|V2147483647", "complex256", "<U0"]),
+    dtype=st.sampled_from(["int8", "float64", "<U3", "|V2147483647", "complex256", "<U0", "|S0", "|V0"]),
     shape=st.lists(st.integers(0, 4) | st.sampled_from([2**16, 2**31, 2**32 - 1]), max_size=6),
+    surplus=st.sampled_from([0, 0, 0, 1, -1, 8]),
 )
-@example("int8", [2**31, 2**31, 2])
-@example("int8", [0, 2**31, 2**31, 2])
-@example("|V2147483647", [2**32 - 1, 1])
-def test_numpy_shape(probe, dtype, shape):
+@example("int8", [2**31, 2**31, 2], 0)
+@example("int8", [0, 2**31, 2**31, 2], 0)
+@example("|V2147483647", [2**32 - 1, 1], 0)
+@example("|V0", [3], 0)
+@example("|V0", [0], 0)
+@example("<U0", [], 0)
+def test_numpy_shape(probe, dtype, shape, surplus):
     """Shapes that NumPy cannot make are refused; of the others only the length decides."""
-    itemsize = np.dtype(dtype).itemsize
-    size = int(np.prod([*shape, itemsize], dtype=object))
-    largest = int(np.prod([*(dim for dim in shape if dim), itemsize or 1], dtype=object))
-    data = bytes(size) if size < 10_000 else b"x"
-    answer = probe("n", numpy_document(dtype.encode(), tuple(shape), data))
-    assert (answer["errno"] == 0) == (size == len(data) and largest < 2**63)
+    size = int(np.prod([*shape, np.dtype(dtype).itemsize], dtype=object))
+    data = bytes(max(0, size + surplus)) if size < 10_000 else b"x"
+    check_document(probe, numpy_document(dtype.encode(), tuple(shape), data))
 
 
 def test_numpy_cut_short(probe):
