@@ -1,6 +1,6 @@
 /*
- * The Redis backend: one server or several, values under their keys as strings. It only ever reads, and touches nothing: no eviction
- * order, no TTL, no lock.
+ * The Redis backend: one server or several, values under their keys as strings. It only ever reads, and changes
+ * nothing: no TTL, no lock, and no eviction order where the server can be told so (redis_version.h).
  */
 #include "redis.h"
 
@@ -30,6 +30,7 @@ static void redis_close(struct backend *backend)
 	records_done(&b->records);
 	changes_done(&b->changes);
 	redis_target_done(&b->target);
+	password_file_close(b->password_file);
 	pthread_mutex_destroy(&b->memory_lock);
 	free(b->backend.prefix);
 	free(b);
@@ -139,7 +140,7 @@ static int read_source(const struct scheme *scheme, const char *location, const 
 	if (r == 0)
 		r = settle_tls(scheme, options, target, error);
 	if (r == 0 && options->password_file)
-		r = redis_target_read_password(target, options->password_file, error);
+		r = password_file_open(options->password_file, &target->password_file, error);
 	return r;
 }
 
@@ -157,10 +158,12 @@ static int redis_open(const char *scheme, const char *location, const struct opt
 		return r;
 	}
 	if (redis_new(options, &seeds, &b) < 0) {
+		password_file_close(target.password_file);
 		redis_target_done(&target);
 		return error_set(error, -ENOMEM, "no memory");
 	}
 	b->target = target;
+	b->password_file = target.password_file;
 	b->target.stop = &b->stop;
 	/* Tried once, so that a mount that cannot work says so. The daemon opens its own. */
 	r = nodes_open(&b->nodes, error);

@@ -27,6 +27,7 @@ struct redis_backend {
 	struct backend backend;
 	struct redis_target target;
 	atomic_bool stop; /* of the target */
+	struct password_file *password_file; /* of the target; NULL: none */
 	int timeout_ms;
 	uint64_t seed; /* of all hashes of this mount: nobody can make two keys or values look the same */
 	struct changes changes;

@@ -39,7 +39,7 @@ static const char *advice(const struct redis_target *target, int r, struct bytes
 	static const char give[] = "; give user and password in the URL or -o password_file=";
 	if (r != -EACCES)
 		return "";
-	if (!target->user && !target->password)
+	if (!target->user && !redis_target_has_password(target))
 		return give;
 	/* SELECT or PING. */
 	if (begins_with(text, "NOPERM"))
@@ -71,17 +71,23 @@ static int read_answer(struct redis_connection *c, const struct redis_target *ta
 
 static void put_login(struct redis_connection *c, const struct redis_target *target)
 {
+	char from_file[PASSWORD_MAX + 1] = "";
+	const char *password = target->password;
+	if (target->password_file) {
+		password_file_get(target->password_file, from_file);
+		password = from_file;
+	}
 	if (target->user)
-		connection_put_text(c, "AUTH", target->user, target->password ? target->password : "", NULL);
-	else if (target->password)
-		connection_put_text(c, "AUTH", target->password, NULL);
+		connection_put_text(c, "AUTH", target->user, password ? password : "", NULL);
+	else if (password)
+		connection_put_text(c, "AUTH", password, NULL);
+	sodium_memzero(from_file, sizeof from_file);
 }
 
-static int log_in(struct redis_connection *c, const struct redis_target *target, struct error *error)
+/* HELLO has some seven members. */
+static void put_greeting(struct redis_connection *c, const struct redis_target *target)
 {
 	char db[24];
-	struct reply ignored;
-	bool has_login = target->user || target->password;
 	snprintf(db, sizeof db, "%lld", (long long)target->db);
 	put_login(c, target);
 	if (!target->is_sentinel)
@@ -89,6 +95,13 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	connection_put_text(c, "CLIENT", "SETNAME", "ckfs", NULL);
 	connection_put_text(c, "HELLO", NULL);
 	connection_put_text(c, "PING", NULL);
+}
+
+static int log_in(struct redis_connection *c, const struct redis_target *target, struct error *error)
+{
+	struct reply ignored;
+	bool has_login = target->user || redis_target_has_password(target);
+	put_greeting(c, target);
 	int r = connection_send(c);
 	sodium_memzero(c->out.p, c->out.capacity);
 	/* What the server had to say before it closed can still be read. */
@@ -97,14 +110,15 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	r = has_login ? read_answer(c, target, error) : 0;
 	if (r == 0 && !target->is_sentinel)
 		r = read_answer(c, target, error);
+	if (r < 0)
+		return r;
 	/* Of these two none has to be known. */
-	if (r == 0) {
-		r = connection_head(c, &ignored);
-		r = r < 0 ? r : server_version_read(c, &c->version);
-		r = r < 0 ? explain(c, target, r, error) : 0;
-	}
+	r = connection_head(c, &ignored);
+	r = r < 0 ? r : server_version_read(c, &c->version);
+	if (r < 0)
+		return explain(c, target, r, error);
 	/* A server that is loading answers this with an error, and all else later too. */
-	return r < 0 ? r : read_answer(c, target, error);
+	return read_answer(c, target, error);
 }
 
 /* Has the server keep its order of eviction: to look into a cache is no use of it. */
@@ -120,7 +134,7 @@ static int leave_no_touch(struct redis_connection *c, const struct redis_target 
 	return r < 0 ? explain(c, target, r, error) : 0;
 }
 
-int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error)
+static int open_once(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error)
 {
 	struct redis_connection *c = malloc(sizeof *c);
 	if (!c)
@@ -149,6 +163,25 @@ int connection_open(const struct redis_target *target, int timeout_ms, struct re
 	}
 	*ret = c;
 	return 0;
+}
+
+/* Whether a login that failed is worth another try: the password file has another one by now. Else the error tells if it could not be read. */
+static bool has_other_password(const struct redis_target *target, unsigned number, struct error *error)
+{
+	struct error why, said = *error;
+	int r = password_file_renew(target->password_file, number, &why);
+	if (r < 0)
+		error_set(error, r, "%.200s; and its password could not be read again: %.280s", said.text, why.text);
+	return r > 0;
+}
+
+int connection_open(const struct redis_target *target, int timeout_ms, struct redis_connection **ret, struct error *error)
+{
+	unsigned number = password_file_number(target->password_file);
+	int r = open_once(target, timeout_ms, ret, error);
+	if (r == -EACCES && has_other_password(target, number, error))
+		r = open_once(target, timeout_ms, ret, error);
+	return r;
 }
 
 void connection_close(struct redis_connection *connection)

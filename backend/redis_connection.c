@@ -195,6 +195,12 @@ int connection_head(struct redis_connection *c, struct reply *ret)
 	return r < 0 ? r : next_head(c, ret);
 }
 
+static bool begins_with(const struct bytes *text, const char *word)
+{
+	struct bytes b = *text;
+	return bytes_match(&b, word, strlen(word));
+}
+
 /* What an error means, and where it points to: WORD slot host:port. */
 static int meaning_of(struct redis_connection *c, const struct bytes *text)
 {
@@ -203,6 +209,9 @@ static int meaning_of(struct redis_connection *c, const struct bytes *text)
 		const char *at = memrchr(text->p, ' ', text->left);
 		snprintf(c->redirect, sizeof c->redirect, "%.*s", (int)(text->left - (size_t)(at + 1 - (const char *)text->p)), at + 1);
 	}
+	/* It was logged in, and is no more: as good as closed. */
+	if (r == -EACCES && begins_with(text, "NOAUTH"))
+		return fail(c, c->used ? -ECONNRESET : r);
 	return r;
 }
 

@@ -152,6 +152,24 @@ static void serve_round(struct listener *l, struct redis_connection *c, const st
 	changes_note_all(l->changes);
 }
 
+/* Waits for so long, or until another password than the one that was refused is there. Whether it is to stop. */
+static bool rest(struct listener *l, int64_t pause, unsigned password)
+{
+	struct error ignored;
+	bool stopping;
+	const int64_t end = clock_ms() + pause;
+	do {
+		pthread_mutex_lock(&l->lock);
+		int64_t next = clock_ms() + RETRY_MAX_MS, look = next < end ? next : end;
+		while (!l->stopping && clock_ms() < look)
+			wait_until(l, &l->resumed, look);
+		stopping = l->stopping;
+		l->ended = stopping;
+		pthread_mutex_unlock(&l->lock);
+	} while (!stopping && clock_ms() < end && password_file_renew(l->target->password_file, password, &ignored) <= 0);
+	return stopping;
+}
+
 static void *run(void *arg)
 {
 	struct listener *l = arg;
@@ -160,6 +178,7 @@ static void *run(void *arg)
 	while (!stopping) {
 		struct redis_connection *c;
 		struct client_identity identity;
+		unsigned password = password_file_number(l->target->password_file);
 		int r = announcements_open(l->target, l->timeout_ms, &c, &identity);
 		if (r == 0) {
 			serve_round(l, c, &identity, &doubted);
@@ -173,12 +192,8 @@ static void *run(void *arg)
 		pthread_mutex_lock(&l->lock);
 		l->tried = true;
 		pthread_cond_broadcast(&l->moved);
-		int64_t end = clock_ms() + pause;
-		while (!l->stopping && clock_ms() < end)
-			wait_until(l, &l->resumed, end);
-		stopping = l->stopping;
-		l->ended = stopping;
 		pthread_mutex_unlock(&l->lock);
+		stopping = rest(l, pause, password);
 	}
 	return NULL;
 }

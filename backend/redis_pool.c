@@ -108,6 +108,7 @@ static int open_new(struct redis_pool *pool, uint64_t round, const struct client
 {
 	struct error error;
 	struct redis_connection *c = NULL;
+	unsigned password = password_file_number(pool->target->password_file);
 	int r = connection_open(pool->target, pool->timeout_ms, &c, &error);
 	if (r != -EINTR)
 		note_trouble(pool, r < 0 ? error.text : NULL);
@@ -124,6 +125,7 @@ static int open_new(struct redis_pool *pool, uint64_t round, const struct client
 		pool->pause = pool->pause == 0 ? PAUSE_MIN_MS : pool->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pool->pause * 2;
 		pool->retry_at = clock_ms() + pool->pause;
 		pool->failure = r;
+		pool->refused = password;
 		pthread_cond_signal(&pool->returned);
 	} else {
 		c->progress = &pool->progress;
@@ -231,6 +233,21 @@ static bool is_patient(struct redis_pool *pool, struct patience *patience)
 	return now < patience->until;
 }
 
+/* Another password than the one that was refused is worth a try at once. */
+static bool has_other_password(struct redis_pool *pool)
+{
+	struct error ignored;
+	pthread_mutex_lock(&pool->lock);
+	unsigned refused = pool->refused;
+	pthread_mutex_unlock(&pool->lock);
+	if (password_file_renew(pool->target->password_file, refused, &ignored) <= 0)
+		return false;
+	pthread_mutex_lock(&pool->lock);
+	pool->pause = 0;
+	pthread_mutex_unlock(&pool->lock);
+	return true;
+}
+
 static bool is_over(const struct redis_pool *pool, const atomic_bool *cancel)
 {
 	return (cancel && atomic_load(cancel)) || redis_target_is_stopped(pool->target);
@@ -252,6 +269,8 @@ static int borrow(struct redis_pool *pool, const struct reached *reached, const 
 		pthread_mutex_lock(&pool->lock);
 		r = is_over(pool, cancel) ? -EINTR : take(pool, round, reached, &c);
 		pthread_mutex_unlock(&pool->lock);
+		if (r == -EACCES && has_other_password(pool))
+			r = 1;
 		if (r == 1 && !is_patient(pool, &patience))
 			r = -ETIMEDOUT;
 	} while (r == 1);

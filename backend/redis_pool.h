@@ -30,6 +30,7 @@ struct redis_pool {
 	int64_t retry_at; /* monotonic ms: before that nobody connects */
 	int pause;        /* ms */
 	int failure;      /* why the last try failed */
+	unsigned refused; /* the number of the password that it had */
 };
 
 void pool_init(struct redis_pool *pool, const struct redis_target *target, int timeout_ms, struct listener *listener);

@@ -110,8 +110,9 @@ static int open_one(const struct sentinels *s, size_t i, struct redis_connection
 	target.is_sentinel = plain.is_sentinel = true;
 	target.db = plain.db = 0;
 	plain.user = plain.password = NULL;
+	plain.password_file = NULL;
 	int r = connection_open(&plain, timeout_ms, ret, error);
-	if (r == -EACCES && target.password)
+	if (r == -EACCES && redis_target_has_password(&target))
 		r = connection_open(&target, timeout_ms, ret, error);
 	return r;
 }

@@ -4,13 +4,8 @@
 #include "ckfs/cleanup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* A password is no longer than this. */
-#define PASSWORD_MAX 4096
 
 /* A part of a URL. */
 struct part {
@@ -227,35 +222,6 @@ int redis_target_read(const char *rest, enum target_kind kind, struct redis_targ
 		redis_target_done(&target);
 	else
 		*ret = target;
-	return r;
-}
-
-int redis_target_read_password(struct redis_target *target, const char *path, struct error *error)
-{
-	struct stat st;
-	char text[PASSWORD_MAX + 1];
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return error_set(error, -EINVAL, "%.300s: not a regular file; password_file= takes a file with the password", path);
-	if (st.st_mode & 077)
-		return error_set(error, -EACCES, "%.300s: others may read this password; chmod 600 it", path);
-	ssize_t n = read(fd, text, sizeof text);
-	if (n < 0)
-		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
-	size_t length = 0;
-	while (length < (size_t)n && text[length] != '\n' && text[length] != '\r' && text[length] != '\0')
-		length++;
-	int r = 0;
-	if (length == 0 || length > PASSWORD_MAX)
-		r = error_set(error, -EINVAL, "%.300s: no password in its first line", path);
-	else {
-		wipe(target->password);
-		target->password = strndup(text, length);
-		r = target->password ? 0 : error_set(error, -ENOMEM, "no memory");
-	}
-	sodium_memzero(text, sizeof text);
 	return r;
 }
 

@@ -12,6 +12,7 @@
 #ifndef CKFS_REDIS_TARGET_H
 #define CKFS_REDIS_TARGET_H
 
+#include "redis_password.h"
 #include "redis_tls_settings.h"
 
 #include "ckfs/error.h"
@@ -30,6 +31,7 @@ struct redis_target {
 	char *path; /* of a unix socket; NULL: host */
 	char *user; /* NULL: none */
 	char *password; /* NULL: none */
+	struct password_file *password_file; /* takes the place of the password; borrowed; NULL: none */
 	int64_t db;
 	struct tls_settings *tls; /* NULL: no TLS */
 	bool is_sentinel; /* it has no databases */
@@ -42,8 +44,11 @@ struct redis_target {
  */
 int redis_target_read(const char *rest, enum target_kind kind, struct redis_target *ret, char **ret_shown, struct error *error);
 
-/* Takes the password from a file instead: its first line. 0; -errno with the error set. */
-int redis_target_read_password(struct redis_target *target, const char *path, struct error *error);
+/* Whether it has to be given a login. */
+static inline bool redis_target_has_password(const struct redis_target *target)
+{
+	return target->password || target->password_file;
+}
 
 /* Whether all that waits for the server gives up. */
 static inline bool redis_target_is_stopped(const struct redis_target *target)

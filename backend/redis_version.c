@@ -2,10 +2,14 @@
 
 #include "redis_nested.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WORD_MAX 32
+
+/* What a server tells of itself has fewer parts. */
+#define HELLO_MAX 64
 
 /* No part of a version is larger. A build from between releases calls itself 255.255.255: that is no release. */
 #define NUMBER_MAX 99999
@@ -87,8 +91,9 @@ int server_version_read(struct redis_connection *c, struct server_version *ret)
 	struct reply reply = {0};
 	char name[WORD_MAX] = "", version[WORD_MAX] = "", word[WORD_MAX], value[WORD_MAX];
 	int r = connection_head(c, &reply);
-	int64_t left = r == 0 && reply.kind == REPLY_ARRAY ? reply.number : 0;
-	for (; r == 0 && left > 1; left -= 2) {
+	if (r == 0 && (reply.kind == REPLY_STRING || reply.number % 2 != 0 || reply.number > HELLO_MAX))
+		r = -EIO;
+	for (int64_t left = r == 0 && reply.kind == REPLY_ARRAY ? reply.number : 0; r == 0 && left > 0; left -= 2) {
 		r = nested_text(c, word, sizeof word);
 		if (r == 0)
 			r = nested_text(c, value, sizeof value);
@@ -97,8 +102,6 @@ int server_version_read(struct redis_connection *c, struct server_version *ret)
 		if (r == 0 && strcmp(word, "version") == 0)
 			strcpy(version, value);
 	}
-	if (r == 0)
-		r = nested_skip_rest(c, left);
 	if (r == 0)
 		server_version_parse(name, version, ret);
 	return r;

@@ -6,14 +6,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/*
- * Whether others have no access. Root gives a file to a group on purpose, as Kubernetes does; a user's own group may hold anybody. Who was
- * given a pipe has it from whoever made it.
- */
+/* Whether others have no access. Root gives a file to a group on purpose, as Kubernetes does; a user's own group may hold anybody. */
 static bool is_private(const struct stat *st)
 {
 	const mode_t shared = st->st_uid == 0 ? 037 : 077;
-	return (st->st_mode & shared) == 0 && (S_ISFIFO(st->st_mode) || st->st_uid == 0 || st->st_uid == geteuid());
+	return (st->st_mode & shared) == 0;
 }
 
 /* Whether the path names a descriptor, whose number may soon stand for another file. */
@@ -33,7 +30,7 @@ static int open_file(const char *path, const struct secret_kind *kind, bool agai
 		return error_set(error, -EINVAL, "%.300s: not a regular file%s; %s= takes a file with the %s", path, again ? "" : " or pipe",
 			kind->option, kind->what);
 	if (!is_private(&st))
-		return error_set(error, -EACCES, "%.300s: others may read or change this %s; chown it to who mounts, and chmod 600 it", path, kind->what);
+		return error_set(error, -EACCES, "%.300s: others may read or change this %s; chmod 600 it", path, kind->what);
 	*ret_once = S_ISFIFO(st.st_mode) || names_descriptor(path);
 	*ret = steal_fd(&fd);
 	return 0;

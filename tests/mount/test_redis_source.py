@@ -72,7 +72,7 @@ def complaint(ckfs, tmp, *args) -> str:
 
 def test_a_password_file_that_others_may_read_is_refused(locked, ckfs, tmp):
     (tmp / "pw").write_text(PASSWORD)
-    (tmp / "pw").chmod(0o640)
+    (tmp / "pw").chmod(0o604)
     assert "chmod 600" in complaint(ckfs, tmp, "-o", f"password_file={tmp}/pw", locked.url)
 
 
