@@ -24,6 +24,29 @@ static void set_size(struct document *d, uint64_t size)
 	d->size = size;
 }
 
+static bool is_one_of(const char *text, const char *const words[], size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is(text, words[i]))
+			return true;
+	return false;
+}
+
+/*
+ * The SDK's serializer `auto` tells the kind of its documents by more than one mark, and refuses one whose marks disagree.
+ * `type` is what the document itself says (NULL: nothing, so the header has to).
+ */
+static bool marks_agree(const struct frame *frame, const char *type)
+{
+	static const char *const stored[] = {"msgpack", "dataframe", "series", "arrow"};
+	const char *claim = frame->meta.original_type;
+	if (!is(frame->meta.serializer, "auto") && !is(frame->meta.serializer, "AutoSerializer"))
+		return true;
+	if (!type)
+		return is_one_of(claim, stored, 4);
+	return is_one_of(type, stored, 4) && (!claim || is(claim, type));
+}
+
 /* [prefix][magic...] or [magic...]: the body begins at the magic. */
 static int locate_by_magic(const struct slice *payload, const char *magic, const char *missing, struct document *d)
 {
@@ -65,6 +88,13 @@ static int locate_bare(const struct slice *payload, struct document *d)
 	return 0;
 }
 
+static int locate_framed(const struct frame *frame, const struct slice *payload, struct document *d)
+{
+	if (!marks_agree(frame, NULL))
+		return fail(d, -EUCLEAN, "the header's original_type is none that goes without an envelope");
+	return locate_bare(payload, d);
+}
+
 /* The package writes frames, never interop values, that begin so. */
 static int locate_interop(const struct slice *payload, struct document *d)
 {
@@ -87,8 +117,10 @@ static int locate_msgpack(const struct frame *frame, const struct slice *payload
 	if (frame->kind == FRAME_INTEROP)
 		return locate_interop(payload, d);
 	if (opened && !says)
-		return locate_bare(payload, d);
+		return locate_framed(frame, payload, d);
 	int r = bytestorage_read(payload, false, cancel, &d->storage, &reason);
+	if (r == 0 && !marks_agree(frame, d->storage.format))
+		return fail(d, -EUCLEAN, "the header's original_type is not what the envelope says");
 	d->has_storage = r == 0;
 	if (r == 0 && !says) {
 		d->envelope = ENVELOPE_UNKNOWN;
@@ -101,7 +133,7 @@ static int locate_msgpack(const struct frame *frame, const struct slice *payload
 	}
 	if (r != -EUCLEAN && r != -EFBIG)
 		return r;
-	return says ? fail(d, r, reason) : locate_bare(payload, d);
+	return says ? fail(d, r, reason) : locate_framed(frame, payload, d);
 }
 
 /* An envelope as every writer makes it begins as an array of four. Nothing more is read of what does not. */
@@ -178,6 +210,8 @@ static int locate(const struct frame *frame, const struct slice *payload, bool o
 	int r;
 	switch (d->kind) {
 	case DOCUMENT_ARROW:
+		if (!marks_agree(frame, "arrow"))
+			return fail(d, -EUCLEAN, "the header's original_type is not arrow");
 		r = locate_by_magic(payload, ARROW_MAGIC, "not an Arrow file: no ARROW1 where one begins", d);
 		break;
 	case DOCUMENT_NUMPY:

@@ -8,8 +8,8 @@
  *   times                   datetime64[25s]    <M8[25s]
  *                           >M8[us]            >M8[us]
  *
- * str(dtype) gives the canonical ones; cachekit reads all. What is no single number, text or time (lists, sub-arrays,
- * fields), and a unit with a divisor, is left to NumPy.
+ * str(dtype) gives the canonical ones; cachekit reads all. Left to NumPy is what only some versions of it read ("a8"),
+ * what is no single number, text or time (lists, sub-arrays, fields), and a unit with a divisor.
  */
 #include "ckfs/bytes.h"
 #include "ckfs/numpy.h"
@@ -124,7 +124,7 @@ static bool read_sized(struct bytes b, struct plain *ret)
 	uint8_t kind;
 	if (!bytes_u8(&b, &kind) || !read_count(&b, &plain.size) || b.left > 0)
 		return false;
-	plain.kind = kind == 'a' ? 'S' : (char)kind;
+	plain.kind = (char)kind;
 	if (plain.kind == 'U' ? plain.size > INT32_MAX / 4 : plain.kind != 'S' && plain.kind != 'V' && !is_number(plain.kind, plain.size))
 		return false;
 	*ret = plain;

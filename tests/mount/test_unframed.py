@@ -215,6 +215,34 @@ def test_an_interop_value_is_a_document_under_its_key(cache, mnt, view):
     assert (mnt / f"{view}/users:get:{HEX}{EXTENSION[view]}").read_bytes() == expected[view]
 
 
+# From the public test vectors of the protocol: what a reader of interop values has to take
+READABLE = {
+    "padded integers": ("93cd002ad2ffffffffcf0000000000000001", b"[42,-1,1]\n"),
+    "padded heads": ("dc0003d903616263de0001a16101c50002dead", b'["abc",{"a":1},{"$base64":"3q0="}]\n'),
+    "unsorted names": ("82a16202a16101", b'{"b":2,"a":1}\n'),
+    "float32": ("ca3fc00000", b"1.5\n"),
+    "a name that is no string": ("81012a", b'{"1":42}\n'),
+    "ext": ("d4012a", b'{"$ext":[1,"Kg=="]}\n'),
+}
+
+
+@pytest.mark.parametrize("case", READABLE)
+def test_an_interop_value_need_not_be_canonical(cache, mnt, case):
+    key, value = f"users:get:{HEX}", bytes.fromhex(READABLE[case][0])
+    cache.set(key, value)
+    load(cache, key, interop=True)
+    assert (read(mnt / f"msgpack/{key}.msgpack"), read(mnt / f"json/{key}.json")) == (value, READABLE[case][1])
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"\xc0", b" ", b"\n", b"\xc1"], ids=repr)
+def test_an_interop_value_is_one_document_and_nothing_behind_it(cache, mnt, tail):
+    key = f"users:get:{HEX}"
+    cache.set(key, bytes.fromhex("82a36167651ea46e616d65a5616c696365") + tail)
+    with pytest.raises(InteropDecodeError):
+        load(cache, key, interop=True)
+    assert [failure(mnt / f"{view}/{key}.{view}") for view in ("json", "msgpack")] == ["EUCLEAN"] * 2
+
+
 FRAMES = {"frame": v3(b"payload"), "cut": b"CK", "malformed": b"CK\x03\xff\xff\xff\xff", "text": b"CKWhatever", "large": b"CK" + bytes(2 << 20)}
 
 
