@@ -47,7 +47,8 @@ static bool is_trouble(int r, const struct node_answer *answer)
 		return true;
 	if (answer->asked && !answer->broken)
 		return false;
-	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH || r == -ENETUNREACH || r == -ETIMEDOUT || r == -EIO;
+	return r == -ECONNREFUSED || r == -ECONNRESET || r == -EHOSTUNREACH || r == -ENETUNREACH || r == -EADDRNOTAVAIL || r == -ETIMEDOUT ||
+		r == -EIO;
 }
 
 /* True: time is left for another try. */

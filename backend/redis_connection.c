@@ -60,7 +60,7 @@ static int wait_for(struct redis_connection *c, short events)
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
-			return fail(c, -errno);
+			return fail(c, errno == ENOMEM ? -ENOMEM : -EMFILE);
 	}
 }
 

@@ -46,14 +46,15 @@ static int no_passphrase(char *to, int size, int writing, void *arg)
 	return -1;
 }
 
+/* What is wrong with files of ours is EIO: no server has refused anything. */
 static int load_cas(SSL_CTX *ctx, const struct tls_settings *s, struct error *error)
 {
 	if (!s->only_ca_file && SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return error_set(error, -EACCES, "rediss: the system's CA certificates cannot be loaded; -o tls_ca=FILE names others");
+		return error_set(error, -EIO, "rediss: the system's CA certificates cannot be loaded; -o tls_ca=FILE names others");
 	if (s->ca_file && SSL_CTX_load_verify_locations(ctx, s->ca_file, NULL) != 1)
-		return error_set(error, -EACCES, "%.300s: no CA certificates in it (PEM)", s->ca_file);
+		return error_set(error, -EIO, "%.300s: no CA certificates in it (PEM)", s->ca_file);
 	if (s->ca_dir && SSL_CTX_load_verify_locations(ctx, NULL, s->ca_dir) != 1)
-		return error_set(error, -EACCES, "%.300s: no directory of CA certificates", s->ca_dir);
+		return error_set(error, -EIO, "%.300s: no directory of CA certificates", s->ca_dir);
 	return 0;
 }
 
@@ -63,13 +64,13 @@ static int load_certificate(SSL_CTX *ctx, const struct tls_settings *s, struct e
 	if (!s->cert_file)
 		return 0;
 	if (SSL_CTX_use_certificate_chain_file(ctx, s->cert_file) != 1)
-		return error_set(error, -EACCES, "%.300s: no certificate in it (PEM)", s->cert_file);
+		return error_set(error, -EIO, "%.300s: no certificate in it (PEM)", s->cert_file);
 	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
 	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) == 1)
 		return 0;
 	if (ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509)
-		return error_set(error, -EACCES, "%.200s: the key of another certificate than %.200s", key, s->cert_file);
-	return error_set(error, -EACCES, "%.300s: no private key in it (PEM, without a passphrase)%s", key,
+		return error_set(error, -EIO, "%.200s: the key of another certificate than %.200s", key, s->cert_file);
+	return error_set(error, -EIO, "%.300s: no private key in it (PEM, without a passphrase)%s", key,
 		s->key_file ? "" : "; -o tls_key=FILE names one");
 }
 
@@ -266,7 +267,7 @@ static int wait_for(int fd, short events, int64_t end)
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
-			return -errno;
+			return errno == ENOMEM ? -ENOMEM : -EMFILE;
 	}
 	return -ETIMEDOUT;
 }

@@ -15,15 +15,30 @@ static const char *where(const struct redis_target *target)
 	return target->path ? target->path : target->host;
 }
 
+/* What keeps this machine from the network (a firewall, a route that forbids it) is no answer of the server, whose EACCES is about keys. */
+static int network_errno(int number)
+{
+	switch (number) {
+	case EACCES:
+	case EPERM:
+	case EINVAL:
+		return -EHOSTUNREACH;
+	case ENOBUFS:
+		return -ENOMEM;
+	default:
+		return -number;
+	}
+}
+
 /* Why hiredis could not connect. */
 static int connect_error(const redisContext *context, int number, const struct redis_target *target, struct error *error)
 {
-	int r = -number;
+	int r = target->path ? -number : network_errno(number);
 	if (!context)
 		return error_set(error, -ENOMEM, "no memory");
 	/* hiredis does not say that it is an errno when there could be no socket; nor does the resolver. */
-	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS)
-		return error_set(error, r, "%.200s: %s", where(target), strerror(number));
+	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || number == EADDRNOTAVAIL)
+		return error_set(error, r, "%.200s: %s%s", where(target), strerror(number), number == EADDRNOTAVAIL ? "; is a local port left?" : "");
 	/* Only the resolver reports what is no errno. */
 	if (context->err != REDIS_ERR_IO && !target->path)
 		return error_set(error, -EHOSTUNREACH, "%.200s: %s", where(target), context->errstr);
@@ -33,7 +48,7 @@ static int connect_error(const redisContext *context, int number, const struct r
 		r = -ETIMEDOUT;
 	if (target->path)
 		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
-	return error_set(error, r, "%.200s port %d: %s%s", where(target), target->port, strerror(-r),
+	return error_set(error, r, "%.200s port %d: %s%s", where(target), target->port, strerror(r == -ETIMEDOUT ? ETIMEDOUT : number),
 		r == -ECONNREFUSED ? "; is the server running?" : "");
 }
 

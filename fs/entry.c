@@ -105,6 +105,11 @@ struct learnt *entries_learnt(struct entries *entries)
 	return entries->learnt;
 }
 
+const struct spool *entries_spool(const struct entries *entries)
+{
+	return &entries->spool;
+}
+
 static uint64_t version_short(const struct version *version)
 {
 	uint64_t h;

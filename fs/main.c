@@ -21,11 +21,11 @@ static enum log_target log_target_of(const struct options *options)
 	return options->has_log ? options->log : options->foreground ? LOG_TO_STDERR : LOG_TO_SYSLOG;
 }
 
-/* A place that was asked for has to work. The default one, which may never be needed, is said not to. */
+/* A place that was asked for has to work, unless it is only full. The default one, which may never be needed, is said not to. */
 static int check_spool(const struct options *options, struct error *error)
 {
 	int r = spool_check(options->spool_dir, error);
-	if (r == 0 || options->has_spool_dir)
+	if (r == 0 || (options->has_spool_dir && r != -ENOSPC && r != -EDQUOT))
 		return r;
 	log_line(LOG_WARNING, "%s", error->text);
 	if (log_target_of(options) != LOG_TO_STDERR)
@@ -37,7 +37,7 @@ static int check_spool(const struct options *options, struct error *error)
 static int run(struct options *options, int argc, char **argv, struct error *error)
 {
 	struct mount m = {.options = options, .ready_fd = -1, .retries.lock = PTHREAD_MUTEX_INITIALIZER, .timeouts.lock = PTHREAD_MUTEX_INITIALIZER,
-		.handles.lock = PTHREAD_MUTEX_INITIALIZER};
+		.lacks.lock = PTHREAD_MUTEX_INITIALIZER, .handles.lock = PTHREAD_MUTEX_INITIALIZER};
 	cleanup_free char *source = NULL;
 	clock_gettime(CLOCK_REALTIME, &m.since);
 	m.generation = randombytes_random();

@@ -186,6 +186,23 @@ const uint8_t *slice_memory(const struct slice *slice)
 	return memory ? memory + slice->offset : NULL;
 }
 
+/* What a filesystem says of its own disk in words that would be a verdict of the entry. */
+static int read_error(int number)
+{
+	switch (number) {
+	case ENOENT:
+	case EUCLEAN:
+	case EBADMSG:
+	case EFBIG:
+	case ENODATA:
+	case ENOKEY:
+	case EOPNOTSUPP:
+		return -EIO;
+	default:
+		return -number;
+	}
+}
+
 int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t n)
 {
 	if (offset > slice->length || n > slice->length - offset)
@@ -211,7 +228,7 @@ int slice_read(const struct slice *slice, uint64_t offset, void *buf, size_t n)
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return -errno;
+			return read_error(errno);
 		if (got == 0)
 			return -EIO;
 		to += got;

@@ -1,16 +1,13 @@
 #include "ckfs/spool.h"
 
+#include "spool_file.h"
+
 #include "ckfs/cleanup.h"
-#include "ckfs/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <syslog.h>
 
 /* Content whose size nobody knows grows by halves of itself, but at least by this. */
 #define GROWTH_MIN (UINT64_C(1) << 20)
@@ -61,15 +58,18 @@ static void discharge(struct spool_writer *w, uint64_t n)
 	w->charged -= n;
 }
 
-/* Makes the descriptor `size` long. A file's blocks are taken at once: a full disk must not show as a broken mapping. */
-static int resize(int fd, bool on_disk, uint64_t size)
+/*
+ * What the directory cannot do is no property of the content, and must not look like one: EUCLEAN of a broken disk would be a malformed
+ * entry, EFBIG of a limit on file sizes one that is too large. Here all of it gets its errno.
+ */
+static int disk_outcome(struct spool *spool, int r)
 {
-	int r = on_disk ? EINTR : 0;
-	while (r == EINTR)
-		r = posix_fallocate(fd, 0, (off_t)size);
-	if (on_disk)
-		return -r;
-	return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+	/* These are not the directory's. */
+	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+		return r;
+	if (atomic_exchange(&spool->trouble, -r) == 0 && r < 0)
+		atomic_fetch_add(&spool->losses, 1);
+	return r == 0 ? 0 : r == -ENOSPC || r == -EDQUOT ? -ENOSPC : SPOOL_UNUSABLE;
 }
 
 /* What is allowed of it is done: a limit on locked memory must not keep anybody from reading. */
@@ -103,17 +103,10 @@ static void release_memory(struct spool_writer *w)
 		close(w->fd);
 }
 
-/* Maps `capacity` bytes, of a descriptor or (-1) of memory, and moves what there is into them. */
-static int move_to(struct spool_writer *w, int fd, bool on_disk, uint64_t capacity)
+/* Moves what there is into other memory, which is mapped from a descriptor or (-1) from none. */
+static void move_to(struct spool_writer *w, void *memory, uint64_t capacity, int fd, bool on_disk)
 {
 	uint64_t length = spool_length(w);
-	int r = fd < 0 ? 0 : resize(fd, on_disk, capacity);
-	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	void *memory = r < 0 ? MAP_FAILED : mmap(NULL, capacity, PROT_READ | PROT_WRITE, flags, fd, 0);
-	if (memory == MAP_FAILED)
-		return r < 0 ? r : -errno;
-	if (fd < 0)
-		(void)madvise(memory, capacity, MADV_HUGEPAGE);
 	if (length > 0)
 		memcpy(memory, w->memory, length);
 	release_memory(w);
@@ -121,117 +114,90 @@ static int move_to(struct spool_writer *w, int fd, bool on_disk, uint64_t capaci
 	w->fd = fd;
 	w->on_disk = on_disk;
 	set_memory(w, memory, capacity, length);
-	return 0;
 }
 
-static int move_to_memfd(struct spool_writer *w, uint64_t capacity)
+/* Memory by way of a descriptor. -1: there is none to be had, and plain memory has to do; a limit on the size of files counts here, too. */
+static int memfd_new(uint64_t size)
 {
 	int fd = memfd_create("ckfs", MFD_CLOEXEC);
-	int r = fd < 0 ? -errno : move_to(w, fd, false, capacity);
-	if (r < 0 && fd >= 0)
+	if (fd >= 0 && ftruncate(fd, (off_t)size) < 0) {
 		close(fd);
-	return r;
+		fd = -1;
+	}
+	return fd;
 }
 
-/* A file without a name. Where the filesystem has none, it has one for a moment. */
-static int open_unnamed(const char *directory)
+static int move_to_memory(struct spool_writer *w, uint64_t capacity, bool growing)
 {
-	cleanup_free char *name = NULL;
-	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-		return fd;
-	if (asprintf(&name, "%s/.ckfs-XXXXXX", directory) < 0)
-		return -1;
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd >= 0)
-		unlink(name);
-	return fd;
+	cleanup_close int fd = growing ? memfd_new(capacity) : -1;
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *memory = mmap(NULL, capacity, PROT_READ | PROT_WRITE, flags, fd, 0);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	if (fd < 0)
+		(void)madvise(memory, capacity, MADV_HUGEPAGE);
+	move_to(w, memory, capacity, steal_fd(&fd), false);
+	return 0;
 }
 
 static int move_to_disk(struct spool_writer *w, uint64_t capacity)
 {
-	int fd = open_unnamed(w->spool->directory);
-	int r = fd < 0 ? -errno : move_to(w, fd, true, capacity);
-	if (r < 0 && fd >= 0)
-		close(fd);
-	if (r == 0)
-		discharge(w, w->charged);
-	return r;
+	struct spool *spool = w->spool;
+	void *memory;
+	int fd, r = spool_file_new(spool->directory, capacity, &fd, &memory);
+	if ((r == -EMFILE || r == -ENFILE) && spool->make_room) {
+		/* What is only kept holds descriptors. */
+		spool->make_room(spool->arg, 0);
+		r = spool_file_new(spool->directory, capacity, &fd, &memory);
+	}
+	if (r < 0)
+		return r;
+	move_to(w, memory, capacity, fd, true);
+	discharge(w, w->charged);
+	return 0;
+}
+
+/* What is locked cannot grow past the limit on locked memory: the rest of it is not locked then. */
+static void *remap(const struct spool_writer *w, uint64_t capacity)
+{
+	void *memory = mremap(w->memory, w->capacity, capacity, MREMAP_MAYMOVE);
+	if (memory != MAP_FAILED || errno != EAGAIN || !w->secret)
+		return memory;
+	(void)munlock(w->memory, w->capacity);
+	memory = mremap(w->memory, w->capacity, capacity, MREMAP_MAYMOVE);
+	if (memory != MAP_FAILED)
+		(void)mlock(memory, w->capacity);
+	return memory;
 }
 
 static int grow_mapping(struct spool_writer *w, uint64_t capacity)
 {
 	uint64_t length = spool_length(w);
-	int r = w->fd < 0 ? 0 : resize(w->fd, w->on_disk, capacity);
+	int r = w->on_disk ? spool_file_grow(w->fd, capacity) : 0;
 	if (r < 0)
 		return r;
-	void *memory = mremap(w->memory, w->capacity, capacity, MREMAP_MAYMOVE);
+	if (w->fd >= 0 && !w->on_disk && ftruncate(w->fd, (off_t)capacity) < 0)
+		return move_to_memory(w, capacity, false);
+	void *memory = remap(w, capacity);
 	if (memory == MAP_FAILED)
-		return -errno;
+		return -ENOMEM;
 	set_memory(w, memory, capacity, length);
 	return 0;
 }
 
-/*
- * What is wrong with our own storage is no property of an entry: here is the one place where it gets its errno, of those that say nothing of one. It is
- * logged when it begins.
- */
-static int disk_outcome(struct spool *spool, int r)
-{
-	if (atomic_exchange(&spool->in_trouble, r < 0) != (r < 0) && r < 0)
-		log_line(LOG_ERR, "spool_dir %.300s: %s; values that do not fit into cache_size cannot be shown", spool->directory, strerror(-r));
-	switch (r) {
-	case 0:
-	case -ENOMEM:
-	case -ENOSPC:
-		return r;
-	case -EDQUOT:
-		return -ENOSPC;
-	case -EMFILE:
-	case -ENFILE:
-		return -EMFILE;
-	default:
-		return -EIO;
-	}
-}
-
-static int grow_on_disk(struct spool_writer *w, uint64_t capacity)
-{
-	return disk_outcome(w->spool, w->on_disk ? grow_mapping(w, capacity) : move_to_disk(w, capacity));
-}
-
-static int grow_in_memory(struct spool_writer *w, uint64_t capacity, bool growing)
-{
-	int r = w->mapped ? grow_mapping(w, capacity) : growing ? move_to_memfd(w, capacity) : move_to(w, -1, false, capacity);
-	/* A limit of files, their number or size, is none of memory. */
-	if (r < 0 && r != -ENOMEM)
-		r = move_to(w, -1, false, capacity);
-	return r < 0 ? -ENOMEM : 0;
-}
-
-/* Room for `capacity` bytes in all, more than before. */
+/* Room for `capacity` bytes in all, more than before. 0; -ENOMEM; what disk_outcome() says. */
 static int grow_to(struct spool_writer *w, uint64_t capacity, bool growing)
 {
 	capacity = (capacity + PAGE - 1) / PAGE * PAGE;
+	if (w->on_disk)
+		return disk_outcome(w->spool, grow_mapping(w, capacity));
 	uint64_t more = capacity - w->charged;
-	if (w->on_disk || !charge_writer(w, more))
-		return grow_on_disk(w, capacity);
-	int r = grow_in_memory(w, capacity, growing);
+	if (!charge_writer(w, more))
+		return disk_outcome(w->spool, move_to_disk(w, capacity));
+	int r = w->mapped ? grow_mapping(w, capacity) : move_to_memory(w, capacity, growing);
 	if (r < 0)
 		discharge(w, more);
 	return r;
-}
-
-int spool_check(const char *directory, struct error *error)
-{
-	struct spool spool = {.directory = directory};
-	struct spool_writer w = {.spool = &spool, .fd = -1};
-	int r = move_to_disk(&w, PAGE);
-	if (r < 0)
-		return error_set(error, r, "spool_dir %.300s: %s; values that do not fit into cache_size go there, -o spool_dir=DIR names another place", directory,
-			strerror(-r));
-	spool_abort(&w);
-	return 0;
 }
 
 static int more(struct sink *sink, size_t n)
@@ -292,34 +258,31 @@ void spool_restart(struct spool_writer *writer)
 	writer->sink.p = writer->memory;
 }
 
-/* Gives back what the content did not need. */
-static int trim(struct spool_writer *w)
+/* Gives back what the content did not need, as far as that goes. */
+static void trim(struct spool_writer *w)
 {
 	uint64_t length = spool_length(w), needed = length ? (length + PAGE - 1) / PAGE * PAGE : PAGE;
 	if (needed < w->capacity) {
 		if (w->secret)
 			sodium_memzero(w->memory + needed, w->capacity - needed);
-		void *memory = mremap(w->memory, w->capacity, needed, 0);
-		if (memory == MAP_FAILED)
-			return -errno;
+		if (mremap(w->memory, w->capacity, needed, 0) == MAP_FAILED)
+			return;
 		w->capacity = needed;
-		/* What cannot be given back stays until the content goes. */
 		if (w->fd >= 0 && ftruncate(w->fd, (off_t)needed) < 0)
-			return 0;
+			return;
 	}
 	if (w->charged > needed)
 		discharge(w, w->charged - needed);
-	return 0;
 }
 
 int spool_end(struct spool_writer *writer, struct slice *ret)
 {
 	struct storage *storage;
 	uint64_t length = spool_length(writer);
-	int r = writer->mapped ? trim(writer) : 0;
-	if (r == 0)
-		r = writer->mapped ? storage_new_mapping(writer->memory, writer->capacity, writer->secret, &storage)
-				   : storage_new_memory(writer->memory, &storage);
+	if (writer->mapped)
+		trim(writer);
+	int r = writer->mapped ? storage_new_mapping(writer->memory, writer->capacity, writer->secret, &storage)
+			       : storage_new_memory(writer->memory, &storage);
 	if (r < 0) {
 		spool_abort(writer);
 		return r;

@@ -1,7 +1,7 @@
 /* What stat shows. */
 #include "control.h"
 #include "errand.h"
-#include "mount.h"
+#include "pending.h"
 
 #include <errno.h>
 
@@ -94,7 +94,7 @@ static void finish_statfs(struct errand *errand, int r)
 {
 	struct statvfs *st = &container_of(errand, struct asking, errand)->st;
 	if (r < 0) {
-		fuse_reply_err(errand->req, -r);
+		reply_error(errand->m, errand->req, r);
 		return;
 	}
 	st->f_namemax = 255;

@@ -1,4 +1,5 @@
 #include "control.h"
+#include "pending.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,9 +30,12 @@ void control_lookup(struct mount *m, fuse_req_t req, const char *name)
 {
 	struct fuse_entry_param e = entry_param(m, INODE_STATS);
 	e.entry_timeout = FOREVER;
-	int r = strcmp(name, "stats") == 0 ? attr_of_stats(m, &e.attr) : -ENOENT;
-	if (r < 0)
-		fuse_reply_err(req, -r);
+	bool is_stats = strcmp(name, "stats") == 0;
+	int r = is_stats ? attr_of_stats(m, &e.attr) : 0;
+	if (!is_stats)
+		fuse_reply_err(req, ENOENT);
+	else if (r < 0)
+		reply_error(m, req, r);
 	else
 		fuse_reply_entry(req, &e);
 }
@@ -41,7 +45,7 @@ void control_getattr(struct mount *m, fuse_req_t req)
 	struct stat st;
 	int r = attr_of_stats(m, &st);
 	if (r < 0)
-		fuse_reply_err(req, -r);
+		reply_error(m, req, r);
 	else
 		fuse_reply_attr(req, &st, 0);
 }

@@ -73,7 +73,7 @@ void ckfs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct mount *m = fuse_req_userdata(req);
 	struct listing *l = ino < INODE_FIRST ? calloc(1, sizeof *l) : NULL;
 	if (!l) {
-		fuse_reply_err(req, ino < INODE_FIRST ? ENOMEM : ENOTDIR);
+		reply_error(m, req, ino < INODE_FIRST ? -ENOMEM : -ENOTDIR);
 		return;
 	}
 	l->handle.free = listing_free;

@@ -14,6 +14,7 @@
 #include "ckfs/work.h"
 #include "handle.h"
 #include "inode.h"
+#include "lacks.h"
 #include "retries.h"
 #include "timeouts.h"
 
@@ -33,6 +34,7 @@ struct mount {
 	struct stats stats;
 	struct retries retries;
 	struct timeouts timeouts;
+	struct lacks lacks;
 	struct handles handles; /* open files and directories */
 	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */
 	atomic_uint waiting; /* threads of requests that wait for it themselves */

@@ -22,7 +22,11 @@ static void on_done(struct entry_wait *wait, int r)
 	struct pending *p = container_of(wait, struct pending, wait);
 	/* Waits for an interrupt that is just being handled, so that none comes after `p` is gone. */
 	fuse_req_interrupt_func(p->req, NULL, NULL);
-	p->finish(p, r);
+	/* What else is known of an entry is told all the same. */
+	if (p->level == LEVEL_SUMMARY && lack_is(r))
+		pending_go_on(p, LEVEL_DOCUMENT);
+	else
+		p->finish(p, r);
 	pending_free(p);
 }
 
@@ -67,10 +71,10 @@ void pending_go_on(struct pending *p, enum level level)
 void reply_error(struct mount *m, fuse_req_t req, int r)
 {
 	stats_add(&m->stats, errors, 1);
-	fuse_reply_err(req, -r);
+	fuse_reply_err(req, lack_tell(m, r));
 }
 
-/* What is wrong with the entry is worth a line; that there is none, or that the caller went away, is not. */
+/* What is wrong with the entry is worth a line; that there is none, or that the caller went away, is not. What ckfs lacks has its own. */
 static bool is_logged(int r)
 {
 	switch (-r) {
@@ -80,8 +84,6 @@ static bool is_logged(int r)
 	case EOPNOTSUPP:
 	case ENOKEY:
 	case EIO:
-	case ENOSPC:
-	case ENOMEM:
 		return true;
 	default:
 		return false;

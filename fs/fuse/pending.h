@@ -38,7 +38,7 @@ void pending_go_on(struct pending *p, enum level level);
 /* Answers with an error, and logs it once per entry version. */
 void pending_fail(struct pending *p, int r, const char *reason);
 
-/* Answers with an error of no entry. */
+/* Answers with an error of no entry. All that may be what ckfs itself lacks goes through it. */
 void reply_error(struct mount *m, fuse_req_t req, int r);
 
 #endif

@@ -19,9 +19,11 @@
 #include <sys/mman.h>
 #include <syslog.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* Until the mount serves, the first thing libfuse has to say is the reason for a failure: it is kept for the one line. */
 static struct {
+	struct mount *m;
 	struct error *error; /* NULL: the mount serves */
 	bool complete;
 } mounting;
@@ -50,7 +52,7 @@ static void on_fuse_log(enum fuse_log_level level, const char *format, va_list a
 	vsnprintf(text, sizeof text, format, args);
 	if (mounting.error)
 		keep_message(text);
-	else
+	else if (lack_begins(&mounting.m->lacks, LACK_OF_LIBFUSE, (int)XXH32(text, strlen(text), 0), 0))
 		log_line(LOG_WARNING, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
@@ -228,7 +230,10 @@ static int serve(struct mount *m, struct error *error)
 	entries_stop(m->entries);
 	work_pool_free(steal(m->waiters));
 	signals_stop(&signals);
-	return r < 0 ? error_set(error, r, "%s", strerror(-r)) : 0;
+	/* Where it did not even begin, libfuse has said why. */
+	if (r < 0 && !(mounting.error && *error->text))
+		error_set(error, r, "%s", strerror(-r));
+	return r < 0 ? r : 0;
 }
 
 /* What fusermount3 wrote on the stderr it was given is the reason: its first line, without its name. */
@@ -283,6 +288,7 @@ static int mount_and_serve(struct mount *m, struct error *error)
 int mount_serve(struct mount *m, const char *source, struct error *error)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	mounting.m = m;
 	mounting.error = error;
 	mounting.complete = false;
 	*error->text = '\0';

@@ -236,8 +236,12 @@ static int ask_entry(struct errand *errand)
 static void finish_entry(struct errand *errand, int r)
 {
 	struct asking *a = container_of(errand, struct asking, errand);
+	if (r == -ENOENT || r == -ENODATA) {
+		fuse_reply_err(errand->req, ENODATA);
+		return;
+	}
 	if (r < 0) {
-		fuse_reply_err(errand->req, r == -ENOENT ? ENODATA : -r);
+		reply_error(errand->m, errand->req, r);
 		return;
 	}
 	struct pending p = {.m = errand->m, .req = errand->req, .size = a->size, .xattr = a->xattr, .finish = a->answer};

@@ -61,6 +61,7 @@ void entries_free(struct entries *entries);
 
 /* What is remembered of versions, for whoever logs their errors. */
 struct learnt *entries_learnt(struct entries *entries);
+const struct spool *entries_spool(const struct entries *entries);
 
 /* Bytes of decoded content in memory now. */
 uint64_t entries_decoded_bytes(const struct entries *entries);

@@ -1,5 +1,5 @@
-/* The log of a running mount: one line a message, to stderr or to syslog. Only fs/fuse and fs/main log and, of what is no request's own failure,
- * backend/redis_pool (a server that is lost) and fs/spool (a directory that cannot be used). */
+/* The log of a running mount: one line a message, to stderr or to syslog. Only fs/fuse, fs/main and, of a server that is lost or not alone,
+ * backend/redis_pool log. */
 #ifndef CKFS_LOG_H
 #define CKFS_LOG_H
 

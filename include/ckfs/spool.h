@@ -15,6 +15,7 @@
 #include "ckfs/sink.h"
 #include "ckfs/slice.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -22,11 +23,15 @@
 /* Content up to this many bytes is plain memory. */
 #define SPOOL_SMALL (64u << 10)
 
+/* The directory cannot be used. Users see EIO: it is no property of an entry. */
+#define SPOOL_UNUSABLE (-ENOTNAM)
+
 struct spool {
 	const char *directory; /* borrowed */
 	uint64_t memory_max;   /* bytes of made content in memory at one time */
 	atomic_uint_least64_t memory_used;
-	atomic_bool in_trouble; /* the last try to use the directory has failed, which was logged */
+	atomic_int trouble;    /* the errno of what the directory could not do; 0: its last file was made */
+	atomic_uint losses;    /* how often that began */
 
 	/* Lets go of what is only kept until n more bytes fit, as far as that goes. NULL: nothing is kept. */
 	void (*make_room)(void *arg, uint64_t n);
@@ -46,13 +51,15 @@ struct spool_writer {
 	uint64_t charged;  /* bytes that memory_used counts for it */
 };
 
-/* Whether a directory can be used, before there is a mount. 0; -errno with the error set. */
+/* Whether a directory can be used, before there is a mount. 0; -errno, as the system has it, with the error set. */
 int spool_check(const char *directory, struct error *error);
+
+/* Fills the text with what the directory could not do. */
+void spool_explain(const char *directory, int number, struct error *ret);
 
 /*
  * Begins content of `size` bytes, for which there is room at once; it may grow beyond that.
- * 0; -EFBIG no content is that large; -ENOMEM; of the file -ENOSPC, -EMFILE, or -EIO for all else, never what may be said of an entry. The writer does
- * not move until it is ended.
+ * 0; -ENOMEM; -ENOSPC, -EMFILE, SPOOL_UNUSABLE. The writer does not move until it is ended.
  */
 int spool_begin(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret);
 
@@ -62,7 +69,7 @@ int spool_begin_growing(struct spool *spool, uint64_t size, bool secret, struct 
 /* What was written so far. */
 uint64_t spool_length(const struct spool_writer *writer);
 
-/* Appends. 0, -errno. */
+/* Appends. 0; as spool_begin. */
 int spool_write(struct spool_writer *writer, const void *bytes, size_t n);
 
 /* Starts over. */

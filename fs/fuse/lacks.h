@@ -1,0 +1,41 @@
+/*
+ * What ckfs itself lacks: memory, descriptors, a directory to spool to. It is no property of the entry that was asked for: nothing remembers
+ * it, and the log tells of it when it begins, by what is missing.
+ */
+#ifndef CKFS_FUSE_LACKS_H
+#define CKFS_FUSE_LACKS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mount;
+
+/* LACK_OF_LIBFUSE: what it has to say of its own threads and descriptors, again and again. */
+enum { LACK_MEMORY, LACK_DESCRIPTORS, LACK_SPOOL, LACK_OF_LIBFUSE, LACKS };
+
+struct lack {
+	int error; /* 0: it was never met */
+	unsigned number;
+	int64_t met;    /* monotonic ms */
+	int64_t minute; /* when that of `lines` began */
+	unsigned lines; /* that were logged within it */
+};
+
+struct lacks {
+	pthread_mutex_t lock;
+	struct lack last[LACKS]; /* protected by lock */
+};
+
+bool lack_is(int r);
+
+/*
+ * Whether a lack is to be logged: it begins, and does not come and go all the time. It is another one when the error is, or its number (of the
+ * spool: how often it was lost).
+ */
+bool lack_begins(struct lacks *lacks, unsigned kind, int error, unsigned number);
+
+/* Has a user told of r: the errno to answer with. Logs a lack that begins. */
+int lack_tell(struct mount *m, int r);
+
+#endif
