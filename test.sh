@@ -24,8 +24,8 @@ fi
 has_leg() { [[ " ${legs[*]} " == *" $1 "* ]]; }
 
 # What these tests start: servers of their own, also those that one must kill, stop and split.
-server_tests=(tests/mount/test_redis{,_versions,_announcements,_faults,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
-thread_tests=(tests/mount/test_{versions,listing,decoded_cache}.py tests/mount/test_redis_{versions,announcements,faults,slow,hanging,tls_served}.py tests/fault)
+server_tests=(tests/mount/test_redis{,_versions,_announcements,_balanced,_commands,_password_file,_faults,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
+thread_tests=(tests/mount/test_{versions,listing,decoded_cache}.py tests/mount/test_redis_{versions,announcements,balanced,password_file,faults,slow,hanging,tls_served}.py tests/fault)
 
 need_packages attr bindfs jq rsync man-db procps openssl redis-server
 need_build_packages
