@@ -22,10 +22,26 @@ void backend_close(struct backend *backend)
 		backend->ops->close(backend);
 }
 
+/* What is wrong with where values lie says nothing of what they are: on these errnos layers have their verdicts, a disk that is damaged its own. */
+static int outcome(int r)
+{
+	switch (r) {
+	case -EUCLEAN:
+	case -EBADMSG:
+	case -EFBIG:
+	case -ENODATA:
+	case -ENOKEY:
+	case -EOPNOTSUPP:
+		return -EIO;
+	default:
+		return r;
+	}
+}
+
 int backend_find(struct backend *backend, const struct key *key, bool whole, struct spool *spool, const atomic_bool *cancel,
 	struct stored *ret)
 {
-	int r = backend->ops->find(backend, key, whole, spool, cancel, ret);
+	int r = outcome(backend->ops->find(backend, key, whole, spool, cancel, ret));
 	assert(r <= 0);
 	/* It may have expired on the way here. Times are whole seconds, rounded down. */
 	if (r == 0 && has_expired(ret->expires) && ret->expires + 1 < clock_unix()) {
@@ -37,7 +53,7 @@ int backend_find(struct backend *backend, const struct key *key, bool whole, str
 
 int backend_resolve(struct backend *backend, const struct key_hash *hash, struct key *ret)
 {
-	int r = backend->ops->resolve ? backend->ops->resolve(backend, hash, ret) : -ENOENT;
+	int r = backend->ops->resolve ? outcome(backend->ops->resolve(backend, hash, ret)) : -ENOENT;
 	assert(r <= 0);
 	assert(r < 0 || ret->text);
 	return r;
@@ -46,12 +62,12 @@ int backend_resolve(struct backend *backend, const struct key_hash *hash, struct
 int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
 	const atomic_bool *cancel, struct slice *ret)
 {
-	return backend->ops->fetch ? backend->ops->fetch(backend, key, stored, spool, cancel, ret) : -EIO;
+	return backend->ops->fetch ? outcome(backend->ops->fetch(backend, key, stored, spool, cancel, ret)) : -EIO;
 }
 
 int backend_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret)
 {
-	int r = backend->ops->expires(backend, key, stored, ret);
+	int r = outcome(backend->ops->expires(backend, key, stored, ret));
 	assert(r <= 0);
 	return r;
 }

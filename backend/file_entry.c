@@ -127,7 +127,8 @@ static ssize_t read_first(int fd, uint8_t *to, size_t n)
 		got = pread(fd, to + filled, n - filled, (off_t)filled);
 		filled += got > 0 ? (size_t)got : 0;
 	} while (filled < n && (got > 0 || (got < 0 && errno == EINTR)));
-	return got < 0 ? -errno : (ssize_t)filled;
+	/* ENOENT here is no missing entry: the file is open. */
+	return got < 0 ? (errno == ENOENT ? -EIO : -errno) : (ssize_t)filled;
 }
 
 int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *ret)

@@ -36,10 +36,10 @@ int posix_fallocate64(int fd, off64_t at, off64_t size)
 	return number ? number : real(fd, at, size);
 }
 
-/* Of what lies further back in a file. */
+/* "pread" of what lies further back in a file, "pread first" of its beginning. */
 ssize_t pread64(int fd, void *to, size_t n, off64_t at)
 {
-	int number = at > 1000 ? fault_of("pread") : 0;
+	int number = fault_of(at > 1000 ? "pread" : "pread first");
 	ssize_t (*real)(int, void *, size_t, off64_t) = (ssize_t (*)(int, void *, size_t, off64_t))next("pread64");
 	if (number == 0)
 		return real(fd, to, n, at);

@@ -241,11 +241,12 @@ def test_no_error_of_the_spool_is_one_of_the_entry(cache, mount, spool, faults, 
 
 @pytest.mark.file_only
 @pytest.mark.parametrize("path", [DECODED, "json/k.json"])
-def test_no_error_of_the_disk_is_one_of_the_entry(cache, mount, faults, path):
+@pytest.mark.parametrize("call", ["pread", "pread first"])
+def test_no_error_of_the_disk_is_one_of_the_entry(cache, mount, faults, path, call):
     fill(cache, "k", mib=1)
     m = mount(cache, env=faults.env)
     for number in (errno.EUCLEAN, errno.EBADMSG, errno.EFBIG, errno.ENODATA, errno.ENOENT, errno.ENOKEY, errno.EOPNOTSUPP, errno.EIO):
-        with faults.of("pread", number):
+        with faults.of(call, number):
             assert (os.strerror(number), failure(m / path)) == (os.strerror(number), "EIO")
     assert failure(m / path) is None
 

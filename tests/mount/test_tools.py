@@ -167,11 +167,11 @@ class TestSizes:
     def test_stat(self, stock):
         name = stock.listed("big")
         assert run("stat", "-c", "%s %F %a %U", stock.m / f"raw/{name}").split(" ") == [
-            str(len(BIG)), "regular", "file", "400", run("id", "-un")
+            str(len(BIG)), "regular", "file", "600", run("id", "-un")
         ]
 
     def test_stat_of_a_directory(self, stock):
-        assert run("stat", "-c", "%F %a", stock.m, stock.m / "raw").splitlines() == ["directory 500"] * 2
+        assert run("stat", "-c", "%F %a", stock.m, stock.m / "raw").splitlines() == ["directory 700"] * 2
 
     def test_ls_l_tells_the_sizes(self, stock):
         lines = run("ls", "-l", stock.m / "raw").splitlines()[1:]
