@@ -42,7 +42,7 @@ def test_the_file_goes_with_previous_keys_of_the_environment(cache, mount, tmp):
     assert failure(m / f"json/{KEY}.json") is None
 
 
-@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o666])
+@pytest.mark.parametrize("mode", [0o644, 0o641, 0o604, 0o620, 0o666])
 def test_a_key_file_that_others_may_read_is_refused(command, tmp, mode):  # noqa: F811
     path = key_file(tmp, MASTER, mode)
     assert complaint(command("-o", f"master_key_file={path}", command.source, command.point), str(path)) == REFUSED
