@@ -149,7 +149,7 @@ static int open_once(const struct redis_target *target, int timeout_ms, struct r
 	c->round = c->serial = c->heads_owed = c->string_owed = c->nested = 0;
 	c->redirect[0] = '\0';
 	c->version = (struct server_version){.name = ""};
-	c->answered_ms = 0;
+	c->answered_ms = c->paged_at = 0;
 	c->out = (struct buf){0};
 	c->at = c->filled = 0;
 	int r = transport_open(target, timeout_ms, &c->transport, error);

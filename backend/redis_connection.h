@@ -47,6 +47,7 @@ struct redis_connection {
 	uint64_t nested;           /* heads that are still to be read of the reply that is being read */
 	char redirect[REDIRECT_MAX]; /* where the last REPLY_MOVED or REPLY_ASK points to */
 	int64_t answered_ms;       /* when the first bytes came after what was sent last, by clock_ms(); 0: none have */
+	int64_t paged_at; /* monotonic ms: when a page of SCAN was last asked for; 0: never */
 	struct buf out;            /* commands that were not sent yet */
 	size_t at, filled;
 	uint8_t in[CONNECTION_BUFFER];

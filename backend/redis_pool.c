@@ -14,6 +14,9 @@
 #define PAUSE_MIN_MS 20
 #define PAUSE_MAX_MS 1000
 
+/* So long after a page of SCAN a connection is kept for the next one. */
+#define PAGED_MS 60000
+
 /* How often a wait for a connection looks whether there is progress, and whether it was cancelled. */
 #define PROGRESS_MS 100
 
@@ -164,13 +167,19 @@ static bool is_reached(const struct redis_pool *pool, const struct reached *reac
 
 /* --- lending --- */
 
+/* A listing may be under way by it: its cursor would be lost with it. pool->lock is held. */
+static bool is_for_pages(const struct redis_pool *pool, const struct redis_connection *c)
+{
+	return c->paged_at != 0 && clock_ms() < c->paged_at + PAGED_MS && pool->open_count < POOL_MAX;
+}
+
 /* Closes those that are idle and of other rounds: nobody hears any more of what they have read. pool->lock is held. */
 static void drop_outdated(struct redis_pool *pool, uint64_t round)
 {
 	unsigned kept = 0;
 	for (unsigned i = 0; i < pool->idle_count; i++) {
 		struct redis_connection *c = pool->idle[i];
-		if (c->round == round) {
+		if (c->round == round || is_for_pages(pool, c)) {
 			pool->idle[kept++] = c;
 		} else {
 			forget(pool, c);
@@ -180,12 +189,12 @@ static void drop_outdated(struct redis_pool *pool, uint64_t round)
 	pool->idle_count = kept;
 }
 
-/* The idle one that was used last, of those that have reached a process (NULL: any). NULL: there is none. pool->lock is held. */
-static struct redis_connection *take_idle(struct redis_pool *pool, const struct reached *reached)
+/* The idle one that was used last, of this round or of those that have reached a process (if not NULL). NULL: there is none. pool->lock is held. */
+static struct redis_connection *take_idle(struct redis_pool *pool, uint64_t round, const struct reached *reached)
 {
 	for (unsigned i = pool->idle_count; i-- > 0;) {
 		struct redis_connection *c = pool->idle[i];
-		if (reached && !reached_by(reached, c))
+		if (reached ? !reached_by(reached, c) : c->round != round)
 			continue;
 		pool->idle_count--;
 		memmove(&pool->idle[i], &pool->idle[i + 1], (pool->idle_count - i) * sizeof(struct redis_connection *));
@@ -200,9 +209,12 @@ static struct redis_connection *take_idle(struct redis_pool *pool, const struct 
  */
 static int take(struct redis_pool *pool, uint64_t round, const struct reached *reached, struct redis_connection **ret)
 {
-	drop_outdated(pool, round);
 	bool waits = reached && is_reached(pool, reached);
-	*ret = take_idle(pool, waits ? reached : NULL);
+	/* Of what SCAN says nothing is announced: the round does not matter. */
+	*ret = waits ? take_idle(pool, round, reached) : NULL;
+	drop_outdated(pool, round);
+	if (!*ret && !waits)
+		*ret = take_idle(pool, round, NULL);
 	if (*ret)
 		return 0;
 	if (!waits && pool->open_count < POOL_MAX) {

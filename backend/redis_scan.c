@@ -1,5 +1,7 @@
 #include "redis_scan.h"
 
+#include "ckfs/clock.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -127,6 +129,7 @@ static int ask_page(struct redis_connection *c, void *arg)
 		return 0;
 	if (begins)
 		scan->reached = reached_of(c);
+	c->paged_at = clock_ms();
 	return page->ask(c, page->arg);
 }
 

@@ -143,6 +143,24 @@ def test_a_server_that_is_restarted_shortens_no_listing(mount):
         assert sorted(found) == sorted(keys)
 
 
+def test_a_listing_outlasts_the_rounds_of_the_one_who_listens(server, db, mount):
+    """Each reader who is interrupted ends one: the connection that has the cursor stays for all that."""
+    keys = {f"k{i}": b"v" for i in range(30_000)}
+    db.mset(keys)
+    m = mount(server.url)
+    with Directory(m / "raw") as directory:
+        found = directory.names(10)
+        for i in range(20):
+            for client in db.client_list():
+                if client["name"].startswith("ckfs-"):
+                    db.client_kill_filter(_id=client["id"])
+            db.set("k1", b"%d" % i)
+            assert read(m / "raw/k1") == b"%d" % i
+            directory.names(len(found) + 1000, found)
+        directory.names(100_000, found)
+    assert sorted(found) == sorted([b".", b".."] + [key.encode() for key in keys])
+
+
 def test_a_page_that_fails_ends_the_listing_with_an_error(server, db, mount):
     db.mset({f"k{i}": b"v" for i in range(20_000)})
     proxy = Proxy(server)
