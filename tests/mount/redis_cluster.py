@@ -170,7 +170,9 @@ class Cluster(Servers):
         alive = next(s for s in self.servers if s.process)
         for first, last, master, *_ in self.cluster(alive, "SLOTS"):
             if first <= slot <= last:
-                return self.server_at(master[1])
+                # Redis 8 names the port of the kind that it was asked by, which may be none.
+                id = master[2].decode() if isinstance(master[2], bytes) else master[2]
+                return next(s for s in self.servers if s.process and self.id(s) == id)
         raise AssertionError(f"nobody has slot {slot}")
 
     def server_at(self, port: int) -> Server:
