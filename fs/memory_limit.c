@@ -5,6 +5,7 @@
 #include "ckfs/memory_limit.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/mountinfo.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -58,28 +59,6 @@ static char *path_of_group(const struct hierarchy *h)
 	return NULL;
 }
 
-/* Where a hierarchy is mounted, and which of its groups is there, both owned by the caller. */
-static bool find_mount(const struct hierarchy *h, char **ret_root, char **ret_point)
-{
-	cleanup_with(file_close) FILE *file = fopen("/proc/self/mountinfo", "re");
-	cleanup_free char *line = NULL;
-	size_t capacity = 0;
-	while (file && getline(&line, &capacity, file) >= 0) {
-		char type[32], options[256];
-		cleanup_free char *root = NULL;
-		cleanup_free char *point = NULL;
-		const char *rest = strstr(line, " - ");
-		if (!rest || sscanf(rest, " - %31s %*s %255s", type, options) != 2 || strcmp(type, h->type) != 0)
-			continue;
-		if ((*h->controller && !has_word(options, h->controller)) || sscanf(line, "%*s %*s %*s %ms %ms", &root, &point) != 2)
-			continue;
-		*ret_root = steal(root);
-		*ret_point = steal(point);
-		return true;
-	}
-	return false;
-}
-
 /* The limit that a file tells; what is no number is none. */
 static uint64_t read_limit(const char *directory, const char *name)
 {
@@ -91,49 +70,70 @@ static uint64_t read_limit(const char *directory, const char *name)
 	return file && fscanf(file, "%20llu", &n) == 1 && n > 0 ? n : UINT64_MAX;
 }
 
-/* The group's path below the mount. A group that lies outside of it is seen as the mount itself. */
-static const char *below(const char *path, const char *root)
+/* The path of a group, below one that it is in, or is; NULL: it is not. */
+static const char *below(const char *path, const char *top)
 {
-	size_t n = strcmp(root, "/") == 0 ? 0 : strlen(root);
-	bool is_below = strncmp(path, root, n) == 0 && (path[n] == '/' || path[n] == '\0') && !strstr(path, "/..");
-	return is_below && strcmp(path + n, "/") != 0 ? path + n : "";
+	size_t n = strcmp(top, "/") == 0 ? 0 : strlen(top);
+	if (strncmp(path, top, n) != 0 || (path[n] != '/' && path[n] != '\0') || strstr(path, "/.."))
+		return NULL;
+	return strcmp(path + n, "/") == 0 ? "" : path + n;
+}
+
+static uint64_t least_of(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 static uint64_t limit_of(const struct hierarchy *h, const char *directory)
 {
 	uint64_t least = UINT64_MAX;
-	for (int i = 0; i < 2 && h->files[i]; i++) {
-		uint64_t limit = read_limit(directory, h->files[i]);
-		least = limit < least ? limit : least;
-	}
+	for (int i = 0; i < 2 && h->files[i]; i++)
+		least = least_of(least, read_limit(directory, h->files[i]));
 	return least;
 }
 
-/* The least limit of our group and all above it. */
-static uint64_t limit_in(const struct hierarchy *h)
+/* The least limit of a group and of all above it that are mounted. */
+static uint64_t limit_up_from(const struct hierarchy *h, const char *point, const char *group)
 {
-	cleanup_free char *path = path_of_group(h);
-	cleanup_free char *root = NULL;
-	cleanup_free char *point = NULL;
 	cleanup_free char *directory = NULL;
-	if (!path || !find_mount(h, &root, &point) || asprintf(&directory, "%s%s", point, below(path, root)) < 0)
+	if (asprintf(&directory, "%s%s", point, group) < 0)
 		return UINT64_MAX;
 	uint64_t least = limit_of(h, directory);
 	while (strlen(directory) > strlen(point)) {
 		*strrchr(directory, '/') = '\0';
-		uint64_t limit = limit_of(h, directory);
-		least = limit < least ? limit : least;
+		least = least_of(least, limit_of(h, directory));
 	}
 	return least;
+}
+
+/* Our group is below one of the hierarchy's mounts. Where it is below none, all we see of it is what is mounted. */
+static uint64_t limit_in(const struct hierarchy *h)
+{
+	cleanup_free char *path = path_of_group(h);
+	cleanup_with(file_close) FILE *file = path ? fopen("/proc/self/mountinfo", "re") : NULL;
+	cleanup_free char *line = NULL;
+	size_t capacity = 0;
+	uint64_t ours = UINT64_MAX, mounted = UINT64_MAX;
+	bool found = false;
+	while (file && getline(&line, &capacity, file) >= 0) {
+		struct mountinfo mount;
+		if (!mountinfo_parse(line, &mount) || strcmp(mount.type, h->type) != 0 || (*h->controller && !has_word(mount.options, h->controller)))
+			continue;
+		const char *group = below(path, mount.root);
+		if (group)
+			ours = least_of(ours, limit_up_from(h, mount.point, group));
+		else
+			mounted = least_of(mounted, limit_of(h, mount.point));
+		found |= group != NULL;
+	}
+	return found ? ours : mounted;
 }
 
 uint64_t memory_limit(void)
 {
 	struct sysinfo info;
 	uint64_t least = sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
-	for (size_t i = 0; i < sizeof hierarchies / sizeof *hierarchies; i++) {
-		uint64_t limit = limit_in(&hierarchies[i]);
-		least = limit < least ? limit : least;
-	}
+	for (size_t i = 0; i < sizeof hierarchies / sizeof *hierarchies; i++)
+		least = least_of(least, limit_in(&hierarchies[i]));
 	return least;
 }

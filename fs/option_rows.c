@@ -230,6 +230,15 @@ static int set_gid(struct options *o, const char *value)
 	return r;
 }
 
+static int set_max_read(struct options *o, const char *value)
+{
+	uint64_t n;
+	int r = set_whole(value, 10, 0, UINT32_MAX, &n);
+	if (r == 0)
+		o->max_read = (uint32_t)n;
+	return r;
+}
+
 static int refuse(struct options *o, const char *value)
 {
 	(void)o;
@@ -260,6 +269,8 @@ const struct option_row option_rows[] = {
 	{"umask=", "M", "files 0666, directories 0777 without these bits", set_umask},
 	{"uid=", "N", "owner of the files (who mounts)", set_uid},
 	{"gid=", "N", "group of the files (who mounts)", set_gid},
+	/* Of mount.fuse(8), but libfuse has to be told twice. */
+	{"max_read=", "BYTES", NULL, set_max_read},
 	/* Of later builds. */
 	{"write", NULL, NULL, refuse},
 	{"unchecked", NULL, NULL, refuse},

@@ -1,6 +1,8 @@
 #include "mountpoint.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/mountinfo.h"
+#include "ckfs/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,46 +12,7 @@
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
-
-/* Undoes the octal escapes of /proc/self/mountinfo, in place. */
-static void unescape(char *text)
-{
-	char *to = text;
-	for (const char *p = text; *p; p++) {
-		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
-			*to++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-			p += 3;
-		} else {
-			*to++ = *p;
-		}
-	}
-	*to = '\0';
-}
-
-/* A line is: id parent major:minor root path options [optional...] - type source options */
-static bool parse_line(char *line, const char *path, struct mounted *ret)
-{
-	char *save = NULL, *word = strtok_r(line, " ", &save);
-	unsigned device_major = 0, device_minor = 0;
-	for (int i = 0; word && i < 4; i++) {
-		if (i == 2 && sscanf(word, "%u:%u", &device_major, &device_minor) != 2)
-			return false;
-		word = strtok_r(NULL, " ", &save);
-	}
-	if (!word)
-		return false;
-	unescape(word);
-	if (strcmp(word, path) != 0)
-		return false;
-	while (word && strcmp(word, "-") != 0)
-		word = strtok_r(NULL, " ", &save);
-	const char *type = word ? strtok_r(NULL, " ", &save) : NULL;
-	ret->device = makedev(device_major, device_minor);
-	ret->is_ckfs = type && strcmp(type, "fuse.ckfs") == 0;
-	return true;
-}
 
 bool mountpoint_find(const char *path, struct mounted *ret)
 {
@@ -60,8 +23,13 @@ bool mountpoint_find(const char *path, struct mounted *ret)
 	if (!file)
 		return false;
 	/* The last one is on top. */
-	while (getline(&line, &capacity, file) >= 0)
-		found |= parse_line(line, path, ret);
+	while (getline(&line, &capacity, file) >= 0) {
+		struct mountinfo mount;
+		if (!mountinfo_parse(line, &mount) || strcmp(mount.point, path) != 0)
+			continue;
+		*ret = (struct mounted){.device = mount.device, .is_ckfs = strcmp(mount.type, "fuse.ckfs") == 0};
+		found = true;
+	}
 	fclose(file);
 	return found;
 }
@@ -144,6 +112,9 @@ static bool is_below(const char *path, const char *directory)
 int mountpoint_prepare(struct options *options, const char *source, struct error *error)
 {
 	struct stat st;
+	if (path_descriptor(options->mountpoint) >= 0)
+		return error_set(error, -EINVAL, "%s: a mount that others have made (drop_privileges) is not served, since it may lack default_permissions; setuid=USER drops them too",
+			options->mountpoint);
 	char *path = absolute_path(options->mountpoint);
 	if (!path)
 		return error_set(error, -errno, "%s: %s (the MOUNTPOINT must be a directory that exists)", options->mountpoint, strerror(errno));

@@ -63,6 +63,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 	conn->want |= conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO);
 	conn->max_readahead = BUFFER_SIZE;
+	/* libfuse gives up when this is not what the mount was made with. */
+	conn->max_read = m->options->max_read;
 	parallel_init(m, conn);
 	mounting.error = NULL;
 	if (m->ready_fd < 0)
@@ -132,12 +134,15 @@ static int make_args(const struct options *o, const char *source, struct fuse_ar
 {
 	cleanup_free char *ours = NULL;
 	cleanup_free char *name = NULL;
+	cleanup_free char *max_read = NULL;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	int r = 0;
-	if (asprintf(&name, "fsname=%s", source) < 0)
+	if (asprintf(&name, "fsname=%s", source) < 0 || asprintf(&max_read, "max_read=%u", o->max_read) < 0)
 		return -ENOMEM;
 	r |= fuse_opt_add_opt(&ours, "subtype=ckfs");
 	r |= fuse_opt_add_opt_escaped(&ours, name);
+	if (o->max_read)
+		r |= fuse_opt_add_opt(&ours, max_read);
 	for (int i = 0; i < o->fuse_arg_count; i++) {
 		r |= fuse_opt_add_arg(&args, o->fuse_args[i]);
 		if (i == 0) {

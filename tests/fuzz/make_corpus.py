@@ -598,6 +598,24 @@ def redis_servers() -> None:
     write("fuzz_redis_seeds", "cluster-member-of-tls", b"\0" + b"a,b?ssl_ca_certs=a")
 
 
+def mounts() -> None:
+    lines = {
+        "plain": rb"36 35 98:0 / /mnt rw,noatime master:1 - ext3 /dev/root rw,errors=continue",
+        "group": rb"41 32 0:36 /a/b /sys/fs/cgroup/memory ro - cgroup cgroup rw,cpuacct,memory",
+        "no-optional": rb"36 35 0:40 / /m rw - cgroup2 none rw",
+        "many-optional": rb"36 35 0:40 / /m rw shared:1 master:2 propagate_from:3 unbindable - tmpfs none rw",
+        "escapes": rb"36 35 0:40 /a\040b /c\011\012\134d rw - fuse.ckfs a\054b rw",
+        "bad-escapes": rb"36 35 0:40 /\40 /\400\08\ rw - tmpfs none rw",
+        "no-source": rb"36 35 0:40 / /m rw -  tmpfs  rw",
+        "no-end": rb"36 35 0:40 / /m rw shared:1",
+        "no-options": rb"36 35 0:40 / /m rw - tmpfs none",
+        "bad-device": rb"36 35 98 / /m rw - tmpfs none rw",
+        "empty": b"",
+    }
+    for name, line in lines.items():
+        write("fuzz_mountinfo", name, line)
+
+
 if __name__ == "__main__":
     envelopes()
     structures()
@@ -605,6 +623,7 @@ if __name__ == "__main__":
     names()
     frames()
     legacies()
+    mounts()
     json_texts()
     messagepacks()
     arrays()

@@ -187,12 +187,6 @@ def test_another_user_reads_what_the_modes_allow(command, options, shown):
     assert (result.stdout, result.stderr.endswith("Permission denied\n")) == (shown, not shown)
 
 
-# mount(8) looks for ckfs in its own path: a private namespace has it in /usr/local/bin.
-AS_FROM_FSTAB = (
-    'mount --bind "$1" /usr/local/bin; mount -t fuse.ckfs "$2" "$3" -o "$4"; cat "$3/key"; grep " $3 " /proc/mounts; umount "$3"'
-)
-
-
 # What mount(8) and fstab(5) have for any filesystem, of util-linux 2.38 and 2.41.
 OF_MOUNT = (
     "rw ro defaults dev nodev suid nosuid exec noexec sync async dirsync atime noatime diratime nodiratime relatime norelatime strictatime"
@@ -214,6 +208,56 @@ def test_other_options_are_an_error_that_names_them(command, option):
     assert (result.returncode, option in result.stderr, mounted(command.point)) == (1, True, None)
 
 
+def as_from_fstab(command, script: str, *args) -> subprocess.CompletedProcess:
+    """mount(8) looks for ckfs in its own path: a private namespace has it in /usr/local/bin."""
+    bin = command.tmp / "bin"
+    bin.mkdir()
+    (bin / "ckfs").symlink_to(command.ckfs)
+    script = 'mount --bind "$1" /usr/local/bin; shift; ' + script
+    return command("-m", "sh", "-euc", script, "sh", bin, *args, program=["unshare"])
+
+
+@pytest.mark.file_only
+def test_mount_passes_on_what_any_filesystem_takes(command):
+    """Those for SELinux are left out by mount(8) where there is none."""
+    script = """
+        source=$1 point=$2; shift 2
+        for option; do
+            mount -t fuse.ckfs "$source" "$point" -o "$option" && cat "$point/key" && grep -q " $point fuse.ckfs ro" /proc/mounts && umount "$point" || echo " $option"
+        done"""
+    contexts = [f"{name}=system_u:object_r:tmp_t:s0" for name in ("context", "fscontext", "defcontext", "rootcontext")]
+    options = [*OF_MOUNT, *contexts, "ro,relatime,rshared", "X-mount.mode=0700"]
+    result = as_from_fstab(command, script, command.source, command.point, *options)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "value" * len(options), "")
+
+
+def test_mount_all_works_twice(command):
+    (command.tmp / "fstab").write_text(f"{command.source} {command.point} fuse.ckfs _netdev,nofail,relatime,x-systemd.automount,umask=022 0 0\n")
+    script = """
+        mount --bind "$1" /etc/fstab
+        mount -a; mount -a
+        cat "$2/key"; stat -c %a "$2/key" "$2/raw"; grep -c " $2 fuse.ckfs ro" /proc/mounts; umount "$2"
+        mount "$2"; cat "$2/key"; umount "$2" """
+    result = as_from_fstab(command, script, command.tmp / "fstab", command.point)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "value644\n755\n1\nvalue", "")
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("size, shown", [(4096, 4096), (65536, 65536), (1, 4096), (0, None)])
+def test_the_size_of_a_read_is_limited_as_mount_fuse_has_it(command, size, shown):
+    result = command("-o", f"max_read={size}", command.source, command.point)
+    assert (result.returncode, result.stderr, read(command.point / "key")) == (0, "", b"value")
+    told = [option for option in mounted(command.point).split()[3].split(",") if option.startswith("max_read=")]
+    assert told == ([f"max_read={shown}"] if shown else [])
+
+
+@pytest.mark.file_only
+def test_a_mount_that_others_have_made_is_refused(command):
+    script = '! mount -t fuse.ckfs "$1" "$2" -o drop_privileges'
+    result = as_from_fstab(command, script, command.source, command.point)
+    assert complaint(result, "drop_privileges", "default_permissions", "setuid=") == (0, "", 1, [])
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -226,10 +270,8 @@ def test_other_options_are_an_error_that_names_them(command, option):
     ],
 )
 def test_mount_with_the_type_works_as_from_fstab(command, options):
-    bin = command.tmp / "bin"
-    bin.mkdir()
-    (bin / "ckfs").symlink_to(command.ckfs)
-    result = command("-m", "sh", "-euc", AS_FROM_FSTAB, "sh", bin, command.source, command.point, options, program=["unshare"])
+    script = 'mount -t fuse.ckfs "$1" "$2" -o "$3"; cat "$2/key"; grep " $2 " /proc/mounts; umount "$2"'
+    result = as_from_fstab(command, script, command.source, command.point, options)
     assert (result.returncode, result.stderr, result.stdout.startswith(f"value{command.source} {command.point} fuse.ckfs ro")) == (
         0,
         "",

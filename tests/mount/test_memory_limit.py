@@ -69,6 +69,20 @@ CASES = {
     "a group outside of the namespace": ({"groups": "0::/../c\n", "mounts": [("/", "", "cgroup2", "rw")], "files": {"memory.max": f"{GIB}\n"}}, GIB),
     "a part of the groups is mounted": ({"groups": "0::/a/b\n", "mounts": [("/a", "", "cgroup2", "rw")], "files": {"b/memory.max": f"{GIB}\n"}}, GIB),
     "just the group is mounted": ({"groups": "0::/a/b\n", "mounts": [("/a/b", "", "cgroup2", "rw")], "files": {"memory.max": f"{GIB}\n"}}, GIB),
+    "mounted on a path with a space": ({"groups": "0::/a\n", "mounts": [("/", r"of\040all", "cgroup2", "rw")], "files": {"of all/a/memory.max": f"{GIB}\n"}}, GIB),
+    "a group with a space": ({"groups": "0::/a b/c\n", "mounts": [(r"/a\040b", "", "cgroup2", "rw")], "files": {"c/memory.max": f"{GIB}\n"}}, GIB),
+    "the mount of others comes first": (
+        {
+            "groups": "0::/a/b\n",
+            "mounts": [("/c", "theirs", "cgroup2", "rw"), ("/a", "ours", "cgroup2", "rw")],
+            "files": {"theirs/memory.max": f"{600 * MIB}\n", "ours/b/memory.max": f"{GIB}\n"},
+        },
+        GIB,
+    ),
+    "a mount with many options": (
+        {"groups": "4:memory:/\n", "mounts": [("/", "", "cgroup", f"rw,release_agent={'a' * 300},memory")], "files": {"memory.limit_in_bytes": f"{GIB}\n"}},
+        GIB,
+    ),
     "version 1": ({**V1, "files": {"m/a/b/memory.limit_in_bytes": f"{GIB}\n"}}, GIB),
     "version 1, one above": ({**V1, "files": {"m/a/memory.limit_in_bytes": f"{GIB}\n", "m/a/b/memory.limit_in_bytes": "9223372036854771712\n"}}, GIB),
     "version 1, another controller": ({**V1, "files": {"cpu/a/b/memory.limit_in_bytes": f"{GIB}\n"}}, None),
