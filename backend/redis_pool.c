@@ -119,6 +119,9 @@ static int open_new(struct redis_pool *pool, uint64_t round, const struct client
 		r = pool->prepare(c);
 	if (r == 0)
 		r = arm(pool, c, round, identity);
+	/* What is left of an answer would be taken for the next one. */
+	if (r == 0 && !connection_is_clean(c))
+		r = -EIO;
 	/* No failure to connect says that a key is absent. */
 	if (r == -ECONNRESET || r == -ENOENT)
 		r = -EIO;

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers import read
+from helpers import failure, read
 from redis_server import scripted  # noqa: F401 - a fixture
 from test_redis_no_touch import hello
 
@@ -43,3 +43,13 @@ TRACKING = {
 def test_tracking_is_not_asked_of_servers_that_it_can_end(scripted, mount, name, version):
     asked = commands_of(scripted, mount, hello(name, version))
     assert any(words[1] == b"TRACKING" for words in asked) == TRACKING[name, version]
+
+
+def test_what_a_list_of_clients_leaves_over_is_no_value(scripted, mount):
+    """A proxy that answers it with something else: the rest of that is not taken for the next answer."""
+    def client(words):
+        return {b"LIST": b"*3\r\n$2\r\nno\r\n:-1\r\n:-1\r\n", b"ID": b":7\r\n"}.get(words[1].upper(), b"+OK\r\n")
+
+    value = {"GET": b"$2\r\nok\r\n", "GETRANGE": b"$2\r\nok\r\n", "STRLEN": b":2\r\n", "PTTL": b":-1\r\n", "PEXPIRETIME": b":-1\r\n"}
+    s = scripted({"HELLO": hello("redis", "7.4.0"), "CLIENT": client, **value})
+    assert failure(mount(s.url, "timeout=2") / "k") == "EIO"
