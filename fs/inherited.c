@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 /* What Linux gives a process that nobody has limited. */
 #define STACK_SIZE ((size_t)8 << 20)
@@ -101,9 +102,18 @@ static void settle_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Timers outlive exec, and would end what was not there when they were set. */
+static void stop_timers(void)
+{
+	const struct itimerval never = {0};
+	setitimer(ITIMER_REAL, &never, NULL);
+	setitimer(ITIMER_VIRTUAL, &never, NULL);
+	setitimer(ITIMER_PROF, &never, NULL);
+}
+
 static void raise_limits(void)
 {
-	static const int raised[] = {RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA};
+	static const int raised[] = {RLIMIT_FSIZE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA, RLIMIT_SIGPENDING};
 	struct rlimit limit;
 	for (size_t i = 0; i < sizeof raised / sizeof *raised; i++)
 		if (getrlimit(raised[i], &limit) == 0 && limit.rlim_cur != limit.rlim_max) {
@@ -144,6 +154,7 @@ void inherited_settle(void)
 {
 	fill_standard_streams();
 	note_other_descriptors();
+	stop_timers();
 	settle_signals();
 	raise_limits();
 	settle_stacks();

@@ -1,5 +1,7 @@
 #include "ckfs/secret_file.h"
 
+#include "ckfs/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -19,11 +21,18 @@ static bool names_descriptor(const char *path)
 	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0 || strcmp(path, "/dev/stdin") == 0;
 }
 
+/* What names a descriptor is that very one: another user's pipe cannot be opened a second time. */
+static int open_path(const char *path)
+{
+	int named = path_descriptor(path);
+	return named < 0 ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : fcntl(named, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+}
+
 /* Opens the file after looking at what it is and who may have access. */
 static int open_file(const char *path, const struct secret_kind *kind, bool again, int *ret, bool *ret_once, struct error *error)
 {
 	struct stat st;
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	cleanup_close int fd = open_path(path);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode) && (again || !S_ISFIFO(st.st_mode)))

@@ -22,7 +22,7 @@ struct secret {
 };
 
 /*
- * Reads the whole file: what stands at `path` now, links and all. It is a regular file that belongs to root or to who runs this, or a pipe.
+ * Reads the whole file: what stands at `path` now, links and all. It is a regular file or a pipe.
  * Others have no right to it; its group may read it when root owns it, since a group is all that Kubernetes can give a pod. A pipe is waited
  * for until it is closed; `again`: it was read before, and now a pipe is refused.
  * 0; -EACCES others may have access; -EINVAL neither file nor pipe, empty, too long, or with a NUL; -errno; with the error set, which holds no

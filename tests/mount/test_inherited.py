@@ -7,6 +7,8 @@ import os
 import select
 import signal
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -242,3 +244,25 @@ def test_a_relative_path_from_a_directory_that_is_gone_is_told(command, words):
 def test_the_foreground_keeps_no_directory_busy(command):
     process = command.start(command.source, command.point)
     assert os.readlink(f"/proc/{process.pid}/cwd") == "/"
+
+
+TIMERS = {"alarm": "ITIMER_REAL", "virtual": "ITIMER_VIRTUAL", "profiler": "ITIMER_PROF"}
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("timer", TIMERS)
+def test_timers_of_the_starter_end_nothing(command, timer):
+    """They outlive exec."""
+    script = f"import os, signal, sys; signal.setitimer(signal.{TIMERS[timer]}, 0.3, 0.3); os.execv(sys.argv[1], sys.argv[1:])"
+    process = command.start(command.source, command.point, program=[sys.executable, "-c", script, command.ckfs])
+    until_then = time.monotonic() + 1
+    while time.monotonic() < until_then:
+        assert serves(command)
+    assert process.poll() is None and ends(command)
+
+
+@pytest.mark.file_only
+def test_a_soft_limit_of_queued_signals_is_raised(command):
+    """Threads are ended by signals that are queued."""
+    start(command, program=["prlimit", "--sigpending=0:", command.ckfs])
+    assert serves(command) and ends(command)

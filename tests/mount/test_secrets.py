@@ -165,6 +165,14 @@ def test_a_key_comes_from_a_pipe(command, case):
 
 
 @pytest.mark.file_only
+def test_a_key_comes_from_a_pipe_of_another_user(command, nobody):
+    """As `cat key | sudo -u app ckfs …`: the pipe is handed on, and may not be opened anew."""
+    script = f'printf %s "$KEY" | {" ".join(nobody)} "$@" -o master_key_file=/dev/stdin'
+    result = start(command, env={"KEY": A}, program=["bash", "-c", script, "bash", command.ckfs])
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.file_only
 @pytest.mark.parametrize("words", [["empty"], ["too long"]], ids=lambda words: words[0])
 def test_a_pipe_without_a_key_is_told(command, words):
     script = {"empty": "exec \"$@\" -o master_key_file=<(:)", "too long": "exec \"$@\" -o master_key_file=<(exec yes)"}[words[0]]
