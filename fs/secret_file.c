@@ -15,32 +15,34 @@ static bool is_private(const struct stat *st)
 	return (st->st_mode & shared) == 0;
 }
 
+static bool is_stream(const struct stat *st)
+{
+	return S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode);
+}
+
 /* Whether the path names a descriptor, whose number may soon stand for another file. */
 static bool names_descriptor(const char *path)
 {
 	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0 || strcmp(path, "/dev/stdin") == 0;
 }
 
-/* What names a descriptor is that very one: another user's pipe cannot be opened a second time. */
-static int open_path(const char *path)
-{
-	int named = path_descriptor(path);
-	return named < 0 ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : fcntl(named, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-}
-
 /* Opens the file after looking at what it is and who may have access. */
 static int open_file(const char *path, const struct secret_kind *kind, bool again, int *ret, bool *ret_once, struct error *error)
 {
 	struct stat st;
-	cleanup_close int fd = open_path(path);
+	/* A descriptor is that very one: another user's pipe, and a socket, cannot be opened a second time. */
+	int named = again ? -1 : path_descriptor(path);
+	cleanup_close int fd =
+		named < 0 ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : fcntl(named, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(error, -errno, "%.300s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) && (again || !S_ISFIFO(st.st_mode)))
+	if (!S_ISREG(st.st_mode) && (again || !is_stream(&st)))
 		return error_set(error, -EINVAL, "%.300s: not a regular file%s; %s= takes a file with the %s", path, again ? "" : " or pipe",
 			kind->option, kind->what);
-	if (!is_private(&st))
+	/* A socket's mode says nothing: who has no descriptor of it has no access. */
+	if (!S_ISSOCK(st.st_mode) && !is_private(&st))
 		return error_set(error, -EACCES, "%.300s: others may read or change this %s; chmod 600 it", path, kind->what);
-	*ret_once = S_ISFIFO(st.st_mode) || names_descriptor(path);
+	*ret_once = is_stream(&st) || names_descriptor(path);
 	*ret = steal_fd(&fd);
 	return 0;
 }
