@@ -185,6 +185,18 @@ static int grow_mapping(struct spool_writer *w, uint64_t capacity)
 	return 0;
 }
 
+static int grow_memory(struct spool_writer *w, uint64_t capacity, bool growing)
+{
+	return w->mapped ? grow_mapping(w, capacity) : move_to_memory(w, capacity, growing);
+}
+
+/* Lets go of n bytes that are only kept, though they would fit: there is no more memory to be had. */
+static void give_way(struct spool *spool, uint64_t n)
+{
+	uint64_t used = atomic_load(&spool->memory_used), rest = used > n ? used - n : 0;
+	spool->make_room(spool->arg, rest < spool->memory_max ? spool->memory_max - rest : 0);
+}
+
 /* Room for `capacity` bytes in all, more than before. 0; -ENOMEM; what disk_outcome() says. */
 static int grow_to(struct spool_writer *w, uint64_t capacity, bool growing)
 {
@@ -194,7 +206,11 @@ static int grow_to(struct spool_writer *w, uint64_t capacity, bool growing)
 	uint64_t more = capacity - w->charged;
 	if (!charge_writer(w, more))
 		return disk_outcome(w->spool, move_to_disk(w, capacity));
-	int r = w->mapped ? grow_mapping(w, capacity) : move_to_memory(w, capacity, growing);
+	int r = grow_memory(w, capacity, growing);
+	if (r == -ENOMEM && w->spool->make_room) {
+		give_way(w->spool, capacity);
+		r = grow_memory(w, capacity, growing);
+	}
 	if (r < 0)
 		discharge(w, more);
 	return r;

@@ -295,6 +295,20 @@ def test_no_memory_is_told_once_and_of_no_entry(cache, mount):
     assert failure(m / DECODED) is None
 
 
+def test_what_is_only_kept_gives_way_where_memory_ends(cache, mount):
+    """As with `ulimit -v` below cache_size, or a machine that promises no more than it has."""
+    keys = [f"k{i}" for i in range(4)]
+    for key in keys:
+        fill(cache, key, mib=32)
+    m = mount(cache, "cache_size=1G")
+    for key in keys[:3]:
+        read(m / f"msgpack/{key}.msgpack")
+    with within(m, resource.RLIMIT_AS, memory(m, "VmSize") + 20 * MIB):
+        for key in reversed(keys):
+            assert failure(m / f"msgpack/{key}.msgpack") is None
+    assert m.log() == ""
+
+
 def test_no_descriptors_is_told_once_and_of_no_entry(cache, mount, spool):
     fill(cache, "k", mib=4)
     m = mount(cache, "cache_size=1M", f"spool_dir={spool}")
