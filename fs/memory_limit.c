@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
 
 /* A kind of hierarchy, and the files with a limit that its groups have. */
@@ -129,10 +130,25 @@ static uint64_t limit_in(const struct hierarchy *h)
 	return found ? ours : mounted;
 }
 
+/* The limits of the process itself, which batch schedulers set; RLIM_INFINITY is UINT64_MAX. */
+static uint64_t limit_of_process(void)
+{
+	static const int numbers[] = {RLIMIT_AS, RLIMIT_DATA};
+	uint64_t least = UINT64_MAX;
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		struct rlimit limit;
+		if (getrlimit(numbers[i], &limit) == 0)
+			least = least_of(least, limit.rlim_cur);
+	}
+	return least;
+}
+
 uint64_t memory_limit(void)
 {
 	struct sysinfo info;
-	uint64_t least = sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : UINT64_MAX;
+	uint64_t least = limit_of_process();
+	if (sysinfo(&info) == 0)
+		least = least_of(least, (uint64_t)info.totalram * info.mem_unit);
 	for (size_t i = 0; i < sizeof hierarchies / sizeof *hierarchies; i++)
 		least = least_of(least, limit_in(&hierarchies[i]));
 	return least;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-/* Bytes: of the machine, or of its control group (cgroup 1 and 2) and those above it, whichever is least. */
+/* Bytes: of the machine, of its control group (cgroup 1 and 2) and those above it, or its own limit (ulimit -v, -d), whichever is least. */
 uint64_t memory_limit(void);
 
 #endif

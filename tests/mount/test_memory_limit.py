@@ -97,6 +97,18 @@ def test_the_default_is_a_share_of_what_may_be_used(command, case):
 
 
 @pytest.mark.file_only
+@pytest.mark.memory  # a sanitizer reserves terabytes
+@pytest.mark.parametrize("name", ["as", "data"])
+def test_the_limit_of_the_process_counts(command, name):
+    """As batch schedulers set it; a soft one is raised first."""
+    for soft, limit in ((GIB, GIB), (GIB, 2 * GIB)):
+        command.start(command.source, command.point, program=["prlimit", f"--{name}={soft}:{limit}", command.ckfs])
+        found = re.search(rb"^ckfs_cache_size_bytes (\d+)$", read(command.point / ".ckfs/stats"), re.M)
+        assert int(found[1]) == share(limit)
+        subprocess.run(["fusermount3", "-u", command.point], check=True)
+
+
+@pytest.mark.file_only
 def test_a_size_that_is_given_counts(command):
     given, _ = CASES["little"]
     assert cache_size(command, "-o", "cache_size=1G", **given) == GIB
