@@ -295,6 +295,7 @@ def test_no_memory_is_told_once_and_of_no_entry(cache, mount):
     assert failure(m / DECODED) is None
 
 
+@pytest.mark.memory  # a sanitizer keeps what was freed
 def test_what_is_only_kept_gives_way_where_memory_ends(cache, mount):
     """As with `ulimit -v` below cache_size, or a machine that promises no more than it has."""
     keys = [f"k{i}" for i in range(4)]
