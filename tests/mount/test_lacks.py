@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import pwd
 import resource
 import shlex
 import subprocess
+import tempfile
 import time
 
 import pandas as pd
@@ -342,14 +344,16 @@ def namespace(script: str):
 
 @pytest.fixture
 def games(command, cache):
-    """A user who has no other processes, and to whom the test's files belong: what to put before a command."""
+    """A user who has no other processes, and to whom the test's files belong: what to put before a command. One test at a time has it."""
     user = pwd.getpwnam("games")
-    command.tmp.chmod(0o755)
-    cache.give(user.pw_uid)
-    os.chown(command.point, user.pw_uid, user.pw_gid)
-    device = command.tmp / "fuse"
-    with namespace(f"mknod -m 666 {device} c 10 229; mount --bind {device} /dev/fuse") as inside:
-        yield [*inside, "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    with open(pathlib.Path(tempfile.gettempdir()) / "ckfs-test-games.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command.tmp.chmod(0o755)
+        cache.give(user.pw_uid)
+        os.chown(command.point, user.pw_uid, user.pw_gid)
+        device = command.tmp / "fuse"
+        with namespace(f"mknod -m 666 {device} c 10 229; mount --bind {device} /dev/fuse") as inside:
+            yield [*inside, "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
 
 def start_with_threads(command, games, count: int, log) -> subprocess.Popen:
