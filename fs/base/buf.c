@@ -62,11 +62,26 @@ void buf_printf(struct buf *buf, const char *format, ...)
 	va_end(args);
 }
 
+/* How many bytes stand for themselves, one each. */
+static size_t plain_length(const uint8_t *p, size_t n)
+{
+	size_t i = 0;
+	while (i < n && p[i] >= 0x20 && p[i] < 0x7f && p[i] != '"' && p[i] != '\\')
+		i++;
+	return i;
+}
+
 void buf_json_string(struct buf *buf, const void *bytes, size_t n)
 {
 	const uint8_t *p = bytes;
 	buf_puts(buf, "\"");
 	while (n > 0) {
+		size_t plain = plain_length(p, n);
+		buf_put(buf, p, plain);
+		p += plain;
+		n -= plain;
+		if (n == 0)
+			break;
 		unsigned length = utf8_length(p, n);
 		if (length == 0)
 			buf_puts(buf, "\xef\xbf\xbd");

@@ -1,16 +1,22 @@
 #include "ckfs/table.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #define BUCKETS_MIN 64
+#define SHIFT_MAX 58
+
+_Static_assert(UINT64_C(1) << (64 - SHIFT_MAX) == BUCKETS_MIN, "the highest bits of a spread hash are the place");
 
 int table_init(struct table *table)
 {
 	struct table_node **buckets = calloc(BUCKETS_MIN, sizeof *buckets);
 	if (!buckets)
 		return -ENOMEM;
-	*table = (struct table){.buckets = buckets, .bucket_count = BUCKETS_MIN};
+	*table = (struct table){.buckets = buckets, .bucket_count = BUCKETS_MIN, .shift = SHIFT_MAX};
+	randombytes_buf(&table->spread, sizeof table->spread);
+	table->spread |= 1;
 	return 0;
 }
 
@@ -22,13 +28,15 @@ void table_done(struct table *table)
 
 static struct table_node **bucket_of(const struct table *table, uint64_t hash)
 {
-	return &table->buckets[hash & (table->bucket_count - 1)];
+	return &table->buckets[hash * table->spread >> table->shift];
 }
 
 /* Doubles the buckets. Without memory the table only gets slower. */
 static void grow(struct table *table)
 {
-	struct table bigger = {.bucket_count = table->bucket_count * 2, .count = table->count};
+	struct table bigger = {
+		.bucket_count = table->bucket_count * 2, .shift = table->shift - 1, .spread = table->spread, .count = table->count,
+	};
 	bigger.buckets = calloc(bigger.bucket_count, sizeof *bigger.buckets);
 	if (!bigger.buckets)
 		return;

@@ -1,8 +1,10 @@
 #include "ckfs/work.h"
 
+#include "ckfs/cleanup.h"
+#include "ckfs/thread.h"
+
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 struct work_pool {
@@ -32,11 +34,11 @@ int work_pool_new(unsigned threads, struct work_pool **ret)
 static void *work_thread(void *arg)
 {
 	struct work_pool *pool = arg;
-	pthread_mutex_lock(&pool->lock);
+	LOCK(&pool->lock);
 	for (;;) {
 		struct work *work = pool->first;
 		if (!work && pool->ending)
-			break;
+			return NULL;
 		if (!work) {
 			pool->idle++;
 			pthread_cond_wait(&pool->changed, &pool->lock);
@@ -51,44 +53,41 @@ static void *work_thread(void *arg)
 		work->run(work);
 		pthread_mutex_lock(&pool->lock);
 	}
-	pthread_mutex_unlock(&pool->lock);
-	return NULL;
 }
 
-/* Signals are for the main thread. */
 static bool start_thread(struct work_pool *pool)
 {
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	bool started = pthread_create(&pool->threads[pool->started], NULL, work_thread, pool) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	bool started = thread_start(&pool->threads[pool->started], work_thread, pool) == 0;
 	pool->started += started;
 	return started;
+}
+
+/* False: there is no thread to run it. */
+static bool queue(struct work_pool *pool, struct work *work)
+{
+	LOCK(&pool->lock);
+	if (!pool->ending && pool->queued >= pool->idle && pool->started < pool->thread_count)
+		start_thread(pool);
+	if (pool->ending || pool->started == 0)
+		return false;
+	*pool->last = work;
+	pool->last = &work->next;
+	pool->queued++;
+	pthread_cond_signal(&pool->changed);
+	return true;
 }
 
 void work_submit(struct work_pool *pool, struct work *work)
 {
 	work->next = NULL;
-	pthread_mutex_lock(&pool->lock);
-	if (!pool->ending && pool->queued >= pool->idle && pool->started < pool->thread_count)
-		start_thread(pool);
-	bool queued = !pool->ending && pool->started > 0;
-	if (queued) {
-		*pool->last = work;
-		pool->last = &work->next;
-		pool->queued++;
-		pthread_cond_signal(&pool->changed);
-	}
-	pthread_mutex_unlock(&pool->lock);
 	/* A machine that gives no thread still gets its answer. */
-	if (!queued)
+	if (!queue(pool, work))
 		work->run(work);
 }
 
 bool work_withdraw(struct work_pool *pool, struct work *work)
 {
-	pthread_mutex_lock(&pool->lock);
+	LOCK(&pool->lock);
 	struct work **at = &pool->first;
 	while (*at && *at != work)
 		at = &(*at)->next;
@@ -99,7 +98,6 @@ bool work_withdraw(struct work_pool *pool, struct work *work)
 		if (!*at)
 			pool->last = at;
 	}
-	pthread_mutex_unlock(&pool->lock);
 	return found;
 }
 

@@ -1,5 +1,7 @@
+/* All options of a mount: a row each, and what sets it. One list, however many there are. */
 #include "option_rows.h"
 
+#include "ckfs/keyring.h"
 #include "ckfs/path.h"
 
 #include <errno.h>
@@ -8,6 +10,9 @@
 
 #define LISTED_TTL_MAX 3600
 #define TIMEOUT_MAX 3600
+
+/* The SDK takes no longer one. */
+#define TTL_MAX (INT64_C(10) * 365 * 24 * 60 * 60)
 
 static int set_text(char **to, const char *value)
 {
@@ -31,7 +36,7 @@ static int set_tenant(struct options *o, const char *value)
 	return *value ? set_text(&o->tenant, value) : -EINVAL;
 }
 
-/* The daemon changes its directory: what a path means is settled now. */
+/* Resolve a path now: the daemon changes its directory later. */
 static int set_path(char **to, const char *value)
 {
 	char *path = realpath(value, NULL);
@@ -42,7 +47,7 @@ static int set_path(char **to, const char *value)
 	return 0;
 }
 
-/* A file that is opened now or later, whatever its path leads to then. */
+/* A file that may be opened later. Keep the path as it is, but absolute: its links may change. */
 static int set_file(char **to, const char *value)
 {
 	char *path;
@@ -67,6 +72,11 @@ static int set_master_key_file(struct options *o, const char *value)
 static int set_password_file(struct options *o, const char *value)
 {
 	return set_file(&o->password_file, value);
+}
+
+static int set_token_file(struct options *o, const char *value)
+{
+	return set_file(&o->token_file, value);
 }
 
 static int set_tls_ca(struct options *o, const char *value)
@@ -96,6 +106,13 @@ static int set_fail_closed(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_noxattr(struct options *o, const char *value)
+{
+	(void)value;
+	o->noxattr = true;
+	return 0;
+}
+
 static int set_spool_dir(struct options *o, const char *value)
 {
 	o->has_spool_dir = true;
@@ -120,6 +137,17 @@ static int set_timeout(struct options *o, const char *value)
 		return -EINVAL;
 	o->timeout = seconds;
 	return 0;
+}
+
+static int set_bare(struct options *o, const char *value)
+{
+	o->bare = BARE_MSGPACK;
+	return strcmp(value, "msgpack") == 0 ? 0 : -EINVAL;
+}
+
+static int set_bare_tenant(struct options *o, const char *value)
+{
+	return *value && strlen(value) <= KEYRING_TENANT_MAX ? set_text(&o->bare_tenant, value) : -EINVAL;
 }
 
 static int set_read_from(struct options *o, const char *value)
@@ -189,6 +217,17 @@ static int set_max_threads(struct options *o, const char *value)
 	return r;
 }
 
+static int set_sandbox(struct options *o, const char *value)
+{
+	if (strcmp(value, "on") == 0)
+		o->sandbox = SANDBOX_ON;
+	else if (strcmp(value, "off") == 0)
+		o->sandbox = SANDBOX_OFF;
+	else
+		return -EINVAL;
+	return 0;
+}
+
 static int set_log(struct options *o, const char *value)
 {
 	if (strcmp(value, "stderr") == 0)
@@ -239,11 +278,27 @@ static int set_max_read(struct options *o, const char *value)
 	return r;
 }
 
-static int refuse(struct options *o, const char *value)
+static int set_write(struct options *o, const char *value)
 {
-	(void)o;
 	(void)value;
-	return -ENOSYS;
+	o->write = true;
+	return 0;
+}
+
+static int set_unchecked(struct options *o, const char *value)
+{
+	(void)value;
+	o->unchecked = true;
+	return 0;
+}
+
+static int set_ttl(struct options *o, const char *value)
+{
+	uint64_t n = 0;
+	int r = strcmp(value, "never") == 0 ? 0 : set_whole(value, 10, 1, TTL_MAX, &n);
+	if (r == 0)
+		o->ttl = (int64_t)n;
+	return r;
 }
 
 const struct option_row option_rows[] = {
@@ -252,33 +307,38 @@ const struct option_row option_rows[] = {
 	{"prefix=", "TEXT", "only keys that begin with it, named without it", set_prefix},
 	{"tenant=", "TENANT", "only keys of this tenant (prefix t:TENANT:)", set_tenant},
 	{"password_file=", "FILE", "the server's password, read again when a login fails", set_password_file},
+	{"token_file=", "FILE", "the token of an https:// service, read again when it is refused", set_token_file},
 	{"tls_ca=", "FILE", "CA certificates (PEM), instead of the system's", set_tls_ca},
-	{"tls_cert=", "FILE", "our certificate for servers with TLS (PEM)", set_tls_cert},
+	{"tls_cert=", "FILE", "the client's certificate for servers with TLS (PEM)", set_tls_cert},
 	{"tls_key=", "FILE", "its key, when it is not in the same file", set_tls_key},
-	{"tls_server_name=", "NAME", "whom all servers' certificates are for (each's host)", set_tls_server_name},
-	{"read_from=", "master|replica", "whom a cluster or sentinels are read from (master)", set_read_from},
+	{"tls_server_name=", "NAME", "the name in all servers' certificates (each server's host)", set_tls_server_name},
+	{"read_from=", "master|replica", "which servers of a cluster or service to read (master)", set_read_from},
 	{"timeout=", "SECONDS", "longest wait for a server without progress (5)", set_timeout},
 	{"master_key_file=", "FILE", "the master key in hex; mode 0600 (CACHEKIT_MASTER_KEY)", set_master_key_file},
-	{"fail_closed", "", "no try where a sealed entry names no key we have", set_fail_closed},
+	{"bare=", "msgpack", "values without a frame are documents (Rust SDK)", set_bare},
+	{"bare_tenant=", "TENANT", "of seals without a frame (TypeScript, Rust, ck)", set_bare_tenant},
+	{"fail_closed", "", "refuse a sealed entry whose key is not configured", set_fail_closed},
 	{"listed_ttl=", "SECONDS", "how long what a listing showed may serve stat (1)", set_listed_ttl},
+	{"noxattr", "", "no extended attributes: ls -l of large caches is faster", set_noxattr},
 	{"verify=", "first|never", "checksums once per version, or not at all (first)", set_verify},
 	{"cache_size=", "SIZE", "memory for decoded and fetched values (an eighth of all)", set_cache_size},
 	{"spool_dir=", "DIR", "where larger ones go, as unnamed files (/var/tmp)", set_spool_dir},
 	{"max_threads=", "N", "threads that answer requests (one a core, 2 to 10)", set_max_threads},
+	{"sandbox=", "on|off", "limit the daemon to what a mount needs (on where possible)", set_sandbox},
 	{"log=", "stderr|syslog", "where messages go (stderr with -f, else syslog)", set_log},
+	{"write", "", "entries can be removed, and stored in frame/", set_write},
+	{"ttl=", "SECONDS|never", "how long what is stored anew lives (never)", set_ttl},
+	{"unchecked", "", "store whatever is written, not only what the SDK can read", set_unchecked},
 	{"umask=", "M", "files 0666, directories 0777 without these bits", set_umask},
 	{"uid=", "N", "owner of the files (who mounts)", set_uid},
 	{"gid=", "N", "group of the files (who mounts)", set_gid},
-	/* Of mount.fuse(8), but libfuse has to be told twice. */
+	/* An option of mount.fuse(8) that libfuse wants to hear twice. */
 	{"max_read=", "BYTES", NULL, set_max_read},
-	/* Of later builds. */
-	{"write", NULL, NULL, refuse},
-	{"unchecked", NULL, NULL, refuse},
 };
 
 /*
- * What mount(8), fstab and libmount add for every filesystem. Nothing here can be written, nor is there a device, a setuid file, a symbolic link or an access
- * time, so they change nothing. What ends in "=" or "-" is a beginning.
+ * What mount(8), fstab and libmount add for every filesystem. They change nothing here: whether entries can be written is what `write` says, and there are no
+ * devices, setuid files, symbolic links and access times. A row that ends in "=" or "-" is the beginning of an option.
  */
 static const char *const ignored[] = {
 	"rw", "ro", "defaults", "dev", "suid",

@@ -1,4 +1,4 @@
-/* The options of -o, one row each. Whoever adds an option adds a row, and the manual, which is tested against the help. */
+/* The options of -o, one row each. For a new option add a row here and a paragraph in the manual: a test compares the two. */
 #ifndef CKFS_OPTION_ROWS_H
 #define CKFS_OPTION_ROWS_H
 
@@ -9,7 +9,7 @@
 struct option_row {
 	const char *name;  /* with "=" when it takes a value */
 	const char *value; /* what the value is; "" or NULL: none */
-	const char *help;  /* NULL: not shown; the option is known and refused */
+	const char *help;  /* NULL: not shown */
 	int (*set)(struct options *options, const char *value);
 };
 

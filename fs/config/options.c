@@ -35,14 +35,12 @@ static int parse_option(struct options *o, const char *option, struct error *err
 	}
 	const char *value = strchr(option, '=');
 	int r = row->set(o, value ? value + 1 : NULL);
-	if (r == -ENOSYS)
-		return error_set(error, r, "-o %.40s: this build cannot do that yet", row->name);
 	if (r == -EINVAL)
-		return error_set(error, r, "-o %.100s: no such value; it is %s%s", option, row->name, row->value);
+		return error_set(error, r, "-o %.100s: not a valid value; use %s%s", option, row->name, row->value);
 	return r < 0 ? error_set(error, r, "-o %.100s: %s", option, strerror(-r)) : 0;
 }
 
-/* Splits at commas; a backslash keeps one, as libfuse has it. */
+/* Splits at commas, but not behind a backslash, as libfuse does. */
 static int parse_options(struct options *o, const char *list, struct error *error)
 {
 	cleanup_free char *option = malloc(strlen(list) + 1);
@@ -95,8 +93,8 @@ static int take_operands(struct options *o, const char *const *operands, int cou
 }
 
 /*
- * The kernel hands requests to idle threads in turn: each one more than there are cores makes requests wake a thread
- * that has slept for long. What takes long has threads of its own.
+ * The kernel gives requests to idle threads in turn. With more threads than cores, a request often wakes a thread that has slept for long.
+ * Long work has threads of its own.
  */
 static unsigned default_threads(void)
 {
@@ -104,23 +102,23 @@ static unsigned default_threads(void)
 	return cores < 2 ? 2 : cores > 10 ? 10 : cores;
 }
 
-/* Each of them would read a part, or nothing. */
+/* If two options read one descriptor, each gets a part of the text, or nothing. */
 static int refuse_shared_descriptor(const struct options *o, struct error *error)
 {
 	const struct {
 		const char *name, *path;
-	} files[] = {{"keys", o->keys_file}, {"master_key_file", o->master_key_file}, {"password_file", o->password_file}};
+	} files[] = {{"keys", o->keys_file}, {"master_key_file", o->master_key_file}, {"password_file", o->password_file}, {"token_file", o->token_file}};
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
 		int fd = files[i].path ? path_descriptor(files[i].path) : -1;
 		for (size_t j = 0; fd >= 0 && j < i; j++)
 			if (files[j].path && path_descriptor(files[j].path) == fd)
-				return error_set(error, -EINVAL, "-o %s= and -o %s= name one descriptor (%.40s), which can be read once; give one of them a file",
+				return error_set(error, -EINVAL, "-o %s= and -o %s= name the same descriptor (%.40s), which can be read only once; use a file for one of them",
 					files[j].name, files[i].name, files[i].path);
 	}
 	return 0;
 }
 
-/* An ordinary table is some 300 MB, and has to be kept where there is room for it. */
+/* A table of 300 MB is an ordinary value. Keep it if there is room. */
 static uint64_t default_cache_size(void)
 {
 	const uint64_t share = memory_limit() / 8, min = UINT64_C(64) << 20, max = UINT64_C(4) << 30;
@@ -158,7 +156,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 	return r < 0 ? r : take_operands(ret, operands, count, error);
 }
 
-/* Closes the gap that the password of a URL leaves in an argument; what is left over at its end is wiped. */
+/* Takes the password of a URL out of an argument, and wipes the bytes that are left at its end. */
 static void blank_password(char *argument)
 {
 	char *rest = strstr(argument, "://");
@@ -173,7 +171,7 @@ static void blank_password(char *argument)
 		memmove(colon, at - 1, length - (size_t)(at - 1 - argument) + 1);
 	for (char *p; (p = strstr(argument, "?password=")) || (p = strstr(argument, "&password="));) {
 		char *end = p + 1 + strcspn(p + 1, "&#");
-		/* What follows takes its place. */
+		/* Move what follows to its place. */
 		memmove(p + 1, *end == '&' ? end + 1 : end, strlen(*end == '&' ? end + 1 : end) + 1);
 	}
 	size_t left = strlen(argument);
@@ -199,12 +197,14 @@ void options_done(struct options *options)
 	free(options->mountpoint);
 	free(options->match);
 	free(options->password_file);
+	free(options->token_file);
 	free(options->tls_ca);
 	free(options->tls_cert);
 	free(options->tls_key);
 	free(options->tls_server_name);
 	free(options->prefix);
 	free(options->tenant);
+	free(options->bare_tenant);
 	free(options->keys_file);
 	free(options->master_key_file);
 	free(options->spool_dir);
@@ -219,12 +219,15 @@ void options_print_help(void)
 		"or unix:///SOCKET[?db=N], a Redis server;\n"
 		"redis-cluster://HOST[:PORT][,...]; redis-sentinel://HOST[:PORT][,...]/SERVICE[/DB];\n"
 		"by TLS rediss://, rediss-cluster://, rediss-sentinel://;\n"
-		"without one the environment says, as for the SDK: CACHEKIT_REDIS_URL,\n"
-		"CACHEKIT_FILE_CACHE_DIR, REDIS_URL, or $TMPDIR/cachekit.\n\n"
+		"memcached://HOST[:PORT][,...] or memcached:///SOCKET, Memcached servers;\n"
+		"https://HOST[:PORT][/PATH], the CacheKit service;\n"
+		"without one the environment says, as for the SDK: CACHEKIT_API_KEY,\n"
+		"CACHEKIT_REDIS_URL, CACHEKIT_MEMCACHED_SERVERS, CACHEKIT_FILE_CACHE_DIR,\n"
+		"REDIS_URL, or $TMPDIR/cachekit.\n\n"
 		"    -f                   stay in the foreground\n"
-		"    -d                   print every request (stays in the foreground)\n"
+		"    -d                   print every request, and what is asked of SOURCE (stays in the foreground)\n"
 		"    -h, --help           this text\n"
-		"    -V, --version        the version, and whether there is TLS\n"
+		"    -V, --version        the version, and whether there is TLS (Redis) and HTTP\n"
 		"    -o OPTION[,...]      as mount.fuse(8), and:\n");
 	for (size_t i = 0; i < option_row_count; i++)
 		if (option_rows[i].help)

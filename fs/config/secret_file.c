@@ -1,14 +1,14 @@
 #include "ckfs/secret_file.h"
 
 #include "ckfs/path.h"
+#include "ckfs/read.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* Whether others have no access. Root gives a file to a group on purpose, as Kubernetes does; a user's own group may hold anybody. */
+/* Whether others have no access. If root owns the file, it gave it to the group on purpose, as Kubernetes does. A user's own group may have any members. */
 static bool is_private(const struct stat *st)
 {
 	const mode_t shared = st->st_uid == 0 ? 037 : 077;
@@ -20,17 +20,17 @@ static bool is_stream(const struct stat *st)
 	return S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode);
 }
 
-/* Whether the path names a descriptor, whose number may soon stand for another file. */
+/* Whether the path names a descriptor. Its number may belong to another file later. */
 static bool names_descriptor(const char *path)
 {
 	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0 || strcmp(path, "/dev/stdin") == 0;
 }
 
-/* Opens the file after looking at what it is and who may have access. */
+/* Opens the file, after a check of its type and of who may have access. */
 static int open_file(const char *path, const struct secret_kind *kind, bool again, int *ret, bool *ret_once, struct error *error)
 {
 	struct stat st;
-	/* A descriptor is that very one: another user's pipe, and a socket, cannot be opened a second time. */
+	/* Duplicate a descriptor: the pipe of another user, or a socket, cannot be opened again by its path. */
 	int named = again ? -1 : path_descriptor(path);
 	cleanup_close int fd =
 		named < 0 ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : fcntl(named, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -39,23 +39,12 @@ static int open_file(const char *path, const struct secret_kind *kind, bool agai
 	if (!S_ISREG(st.st_mode) && (again || !is_stream(&st)))
 		return error_set(error, -EINVAL, "%.300s: not a regular file%s; %s= takes a file with the %s", path, again ? "" : " or pipe",
 			kind->option, kind->what);
-	/* A socket's mode says nothing: who has no descriptor of it has no access. */
+	/* The mode of a socket means nothing: only those who have a descriptor have access. */
 	if (!S_ISSOCK(st.st_mode) && !is_private(&st))
-		return error_set(error, -EACCES, "%.300s: others may read or change this %s; chmod 600 it", path, kind->what);
+		return error_set(error, -EACCES, "%.300s: others may read or change this %s; run chmod 600 on it", path, kind->what);
 	*ret_once = is_stream(&st) || names_descriptor(path);
 	*ret = steal_fd(&fd);
 	return 0;
-}
-
-/* Bytes that were read; 0: the end. Waits for a pipe, also for the first who writes to it. */
-static ssize_t read_some(int fd, char *to, size_t n)
-{
-	ssize_t got;
-	do {
-		struct pollfd p = {.fd = fd, .events = POLLIN};
-		got = poll(&p, 1, -1) < 0 ? -1 : read(fd, to, n);
-	} while (got < 0 && (errno == EINTR || errno == EAGAIN));
-	return got;
 }
 
 int secret_file_read(const char *path, const struct secret_kind *kind, bool again, struct secret *ret, struct error *error)
@@ -71,7 +60,7 @@ int secret_file_read(const char *path, const struct secret_kind *kind, bool agai
 	if (!secret.text)
 		return error_set(error, -ENOMEM, "no memory for the %s", kind->what);
 	do {
-		got = read_some(fd, secret.text + n, kind->max + 1 - n);
+		got = read_patiently(fd, secret.text + n, kind->max + 1 - n);
 		n += got > 0 ? (size_t)got : 0;
 	} while (got > 0 && n <= kind->max);
 	if (got < 0)

@@ -36,7 +36,7 @@ void secrets_harden(void)
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
-/* The value of a variable of ours, in place, and which it is; NULL: it is none. The SDK takes names in any case. */
+/* The value of one of these variables, where it lies, and which one it is. NULL: another variable. As in the SDK, the case of names does not matter. */
 static char *value_of(char *assignment, enum variable *ret)
 {
 	for (unsigned i = 0; i < VARIABLES; i++) {
@@ -49,7 +49,7 @@ static char *value_of(char *assignment, enum variable *ret)
 	return NULL;
 }
 
-/* Where the values lie; NULL: not set. Of two that differ in case the last counts, as in the SDK. */
+/* Where the values lie. NULL: not set. If two names differ in case only, the last one counts, as in the SDK. */
 static void find_values(char *ret[static VARIABLES])
 {
 	for (unsigned i = 0; i < VARIABLES; i++)
@@ -62,7 +62,7 @@ static void find_values(char *ret[static VARIABLES])
 	}
 }
 
-/* Wipes the values where they lie (/proc shows that very memory), and drops the variables. */
+/* Wipes the values where they lie, since /proc shows that memory, and removes the variables. */
 static void hide_values(void)
 {
 	char **to = environ;
@@ -78,8 +78,7 @@ static void hide_values(void)
 		*to = NULL;
 }
 
-/* The words that the SDK's settings take for a bool. */
-static int read_bool(const char *text, bool *ret)
+int setting_read_bool(const char *text, bool *ret)
 {
 	static const char *const words[][2] = {{"0", "1"}, {"f", "t"}, {"n", "y"}, {"no", "yes"}, {"off", "on"}, {"false", "true"}};
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -91,6 +90,22 @@ static int read_bool(const char *text, bool *ret)
 	return -EINVAL;
 }
 
+int setting_read_number(const char *name, uint64_t usual, uint64_t min, uint64_t max, uint64_t *ret, struct error *error)
+{
+	const char *text = getenv(name);
+	char *end;
+	*ret = usual;
+	if (!text)
+		return 0;
+	errno = 0;
+	unsigned long long n = strtoull(text, &end, 10);
+	if (errno || end == text || *end || strchr("-+ ", *text) || n < min || n > max)
+		return error_set(error, -EINVAL, "%s=%.40s: not a number from %llu to %llu, which the SDK takes", name, text, (unsigned long long)min,
+			(unsigned long long)max);
+	*ret = n;
+	return 0;
+}
+
 static const struct secret_kind master_key = {.option = "master_key_file", .what = "master key in hex", .max = KEY_FILE_MAX};
 
 static int read_keys(struct options *options, char *const values[static VARIABLES], struct keyring **ret, struct error *error)
@@ -98,8 +113,8 @@ static int read_keys(struct options *options, char *const values[static VARIABLE
 	cleanup_secret struct secret file = {.text = NULL};
 	bool fail_closed = false;
 	int r = 0;
-	if (values[FAIL_CLOSED] && read_bool(values[FAIL_CLOSED], &fail_closed) < 0)
-		return error_set(error, -EINVAL, "%s: no such value; it is true or false", names[FAIL_CLOSED]);
+	if (values[FAIL_CLOSED] && setting_read_bool(values[FAIL_CLOSED], &fail_closed) < 0)
+		return error_set(error, -EINVAL, "%s: not a valid value; use true or false", names[FAIL_CLOSED]);
 	if (options->master_key_file)
 		r = secret_file_read(options->master_key_file, &master_key, false, &file, error);
 	if (r == 0)

@@ -14,13 +14,13 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
-/* What Linux gives a process that nobody has limited. */
+/* The usual stack of a process that nobody has limited. */
 #define STACK_SIZE ((size_t)8 << 20)
 
 /* How far to look for descriptors where /proc does not list them. */
 #define SEARCHED_DESCRIPTORS 1024
 
-/* Those that are to be closed. */
+/* The descriptors to close. */
 static struct {
 	int *fds;
 	size_t count, capacity;
@@ -29,11 +29,11 @@ static struct {
 int inherited_nowhere(void)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	/* A bare chroot has none. This cannot be read or written, which does no harm either. */
+	/* A bare chroot has no /dev/null. A descriptor that can neither be read nor written does no harm either. */
 	return fd < 0 ? open("/", O_PATH | O_CLOEXEC) : fd;
 }
 
-/* What is opened first takes the lowest free number: a file of ours under one of these would be overwritten when the daemon lets go of them. */
+/* Opening a file takes the lowest free number. If one of 0 to 2 were free, a file of ours would get it, and lose it when the daemon replaces these. */
 static void fill_standard_streams(void)
 {
 	int fd;
@@ -42,12 +42,12 @@ static void fill_standard_streams(void)
 	while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);
-	/* They are the standard streams of children, too. */
+	/* Children inherit them as their standard streams. */
 	for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		(void)fcntl(fd, F_SETFD, 0);
 }
 
-/* One that is closed by exec was not inherited: a library opened it before main(). */
+/* A descriptor with FD_CLOEXEC was not inherited: a library has opened it before main(). */
 static void note_if_inherited(int fd)
 {
 	if (fd <= STDERR_FILENO || fcntl(fd, F_GETFD) != 0)
@@ -87,8 +87,8 @@ void inherited_close(void)
 }
 
 /*
- * Signals that are ignored stay so where that does no harm: a shell has its background jobs ignore ^C, nohup has them ignore SIGHUP (it is
- * waited for, and then counts all the same).
+ * Leave a signal ignored where that does no harm: a shell lets its background jobs ignore ^C. nohup ignores SIGHUP, but the daemon waits for
+ * that one and gets it all the same.
  */
 static void settle_signals(void)
 {
@@ -96,13 +96,13 @@ static void settle_signals(void)
 	sigset_t none;
 	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
 		signal(ignored[i], SIG_IGN);
-	/* Ignored, it would take the exit status of children away. */
+	/* If SIGCHLD were ignored, children would leave no exit status. */
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Timers outlive exec, and would end what was not there when they were set. */
+/* Timers survive exec: one that the starter has set would end the daemon. */
 static void stop_timers(void)
 {
 	const struct itimerval never = {0};
@@ -122,7 +122,7 @@ static void raise_limits(void)
 		}
 }
 
-/* The limit is the size of each thread's stack, too: one that is tiny ends in a crash, and one that is huge in no memory. */
+/* This limit is also the size of each thread's stack. A tiny one would crash the threads, a huge one would use up the memory. */
 static void settle_stacks(void)
 {
 	struct rlimit limit;
@@ -138,7 +138,7 @@ static void settle_stacks(void)
 	pthread_attr_destroy(&attr);
 }
 
-/* fusermount3 is found however little cron or a container says of where programs are. */
+/* Find fusermount3 even if cron or a container sets a short PATH. */
 static void complete_path(void)
 {
 	static const char usual[] = "/usr/local/bin:/usr/bin:/bin";
@@ -165,7 +165,7 @@ void inherited_settle(void)
 unsigned inherited_cores(void)
 {
 	cpu_set_t usable;
-	/* It fails where there are more CPUs than the set has room for. */
+	/* This fails if there are more CPUs than the set can hold. */
 	long cores = sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : sysconf(_SC_NPROCESSORS_ONLN);
 	return cores < 1 ? 1 : (unsigned)cores;
 }

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 
-/* A kind of hierarchy, and the files with a limit that its groups have. */
+/* A kind of hierarchy, and which files of its groups hold a limit. */
 struct hierarchy {
 	const char *type;       /* of its mount */
 	const char *controller; /* "": all there are */
@@ -60,7 +60,7 @@ static char *path_of_group(const struct hierarchy *h)
 	return NULL;
 }
 
-/* The limit that a file tells; what is no number is none. */
+/* The limit in a file. No number: no limit. */
 static uint64_t read_limit(const char *directory, const char *name)
 {
 	cleanup_free char *path = NULL;
@@ -71,7 +71,7 @@ static uint64_t read_limit(const char *directory, const char *name)
 	return file && fscanf(file, "%20llu", &n) == 1 && n > 0 ? n : UINT64_MAX;
 }
 
-/* The path of a group, below one that it is in, or is; NULL: it is not. */
+/* The path of a group relative to another one that contains it, or is it. NULL: it lies elsewhere. */
 static const char *below(const char *path, const char *top)
 {
 	size_t n = strcmp(top, "/") == 0 ? 0 : strlen(top);
@@ -107,7 +107,7 @@ static uint64_t limit_up_from(const struct hierarchy *h, const char *point, cons
 	return least;
 }
 
-/* Our group is below one of the hierarchy's mounts. Where it is below none, all we see of it is what is mounted. */
+/* The least limit of the mounts that our group lies below. If there are none, we see only what is mounted. */
 static uint64_t limit_in(const struct hierarchy *h)
 {
 	cleanup_free char *path = path_of_group(h);
@@ -130,7 +130,7 @@ static uint64_t limit_in(const struct hierarchy *h)
 	return found ? ours : mounted;
 }
 
-/* The limits of the process itself, which batch schedulers set; RLIM_INFINITY is UINT64_MAX. */
+/* The limits of the process itself, as batch schedulers set them. RLIM_INFINITY is UINT64_MAX. */
 static uint64_t limit_of_process(void)
 {
 	static const int numbers[] = {RLIMIT_AS, RLIMIT_DATA};

@@ -2,6 +2,8 @@
 #ifndef CKFS_BUF_H
 #define CKFS_BUF_H
 
+#include "ckfs/cleanup.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,6 +15,8 @@ struct buf {
 };
 
 void buf_done(struct buf *buf);
+#define cleanup_buf cleanup_with(buf_done)
+
 void buf_put(struct buf *buf, const void *bytes, size_t n);
 void buf_puts(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

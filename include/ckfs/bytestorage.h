@@ -14,6 +14,7 @@
 #ifndef CKFS_BYTESTORAGE_H
 #define CKFS_BYTESTORAGE_H
 
+#include "ckfs/sink.h"
 #include "ckfs/slice.h"
 
 #include <stdatomic.h>
@@ -28,12 +29,15 @@
 
 #define BYTESTORAGE_FORMAT_MAX 31
 
+#define BYTESTORAGE_MALFORMED "the LZ4 block is malformed, or larger than its envelope says"
+
 struct bytestorage {
 	bool integers;          /* the data is an array of integers */
 	uint64_t data_offset;   /* in the payload: where the data lies; integers: where its first element lies */
 	uint64_t data_length;   /* bytes it takes there */
 	uint32_t compressed;    /* bytes of the LZ4 block */
-	uint32_t original;      /* bytes of the document */
+	uint32_t original;      /* bytes of the document, as it claims */
+	uint32_t room;          /* bytes that the block makes at most */
 	uint8_t checksum[8];
 	char format[BYTESTORAGE_FORMAT_MAX + 1]; /* "" when it is longer, or holds a NUL */
 	bool strict;            /* written as every writer does: an array, bin or integers, and nothing behind it */
@@ -49,16 +53,25 @@ struct bytestorage {
 int bytestorage_read(const struct slice *payload, bool quick, const atomic_bool *cancel, struct bytestorage *ret,
 	const char **ret_reason);
 
+/*
+ * Looks at the block before room is taken for a document that claims more than `believed` bytes: at how it begins, and all through where
+ * that is more than 32 times its size. Then envelope->room is what it makes. 0; -EUCLEAN it is malformed, or makes another document than is
+ * claimed, with static text in *ret_reason; -EINTR; -EIO; -ENOMEM.
+ */
+int bytestorage_measure(struct bytestorage *envelope, const struct slice *payload, size_t believed, const atomic_bool *cancel,
+	const char **ret_reason);
+
 /* Bytes of memory that bytestorage_decode() wants: somewhat more than the document, which is at their start. */
 size_t bytestorage_room(const struct bytestorage *envelope);
 
 /*
- * Decompresses the document to `to`, which has bytestorage_room() bytes, and (with `verify`) compares the checksum.
+ * Decompresses the document to `to`, which has bytestorage_room() bytes, and (with `verify`) compares the checksum. A block that does not
+ * lie in memory may have to be read to `spare`: without one, that is 1.
  *
- * 0; -EUCLEAN the block is malformed, or the size is another one; -EBADMSG the checksum does not match; both with static text
- * in *ret_reason; -EINTR; -EIO; -ENOMEM.
+ * 0; 1; -EUCLEAN the block is malformed, or the size is another one; -EBADMSG the checksum does not match; both with static text
+ * in *ret_reason; -EINTR; -EIO; -ENOMEM; what `spare` fails with.
  */
 int bytestorage_decode(const struct bytestorage *envelope, const struct slice *payload, bool verify, const atomic_bool *cancel,
-	uint8_t *to, const char **ret_reason);
+	uint8_t *to, struct sink *spare, const char **ret_reason);
 
 #endif

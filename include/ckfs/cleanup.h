@@ -2,6 +2,7 @@
 #ifndef CKFS_CLEANUP_H
 #define CKFS_CLEANUP_H
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,9 +17,25 @@ static inline void cleanup_close_(const int *fd)
 		close(*fd);
 }
 
-#define cleanup_with(fn) __attribute__((cleanup(fn)))
+/* Older versions of clang warn of an owner that is not used otherwise. */
+#define cleanup_with(fn) __attribute__((cleanup(fn), unused))
 #define cleanup_free cleanup_with(cleanup_free_)
 #define cleanup_close cleanup_with(cleanup_close_)
+
+static inline pthread_mutex_t *lock_(pthread_mutex_t *lock)
+{
+	pthread_mutex_lock(lock);
+	return lock;
+}
+
+static inline void cleanup_unlock_(pthread_mutex_t **lock)
+{
+	if (*lock)
+		pthread_mutex_unlock(*lock);
+}
+
+/* Holds a lock until the end of the scope. */
+#define LOCK(mutex) cleanup_with(cleanup_unlock_) pthread_mutex_t *held_lock_ = lock_(mutex)
 
 /* Hands a pointer over: its owner forgets it. */
 #define steal(p) \

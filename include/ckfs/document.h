@@ -1,8 +1,9 @@
 /*
  * The document: what a payload holds below its envelope, and where it lies.
  *
- * What it is, the frame's metadata says; where it begins, its structure says. Of a sealed payload the metadata alone
- * decides, also after it was opened: plaintext is never sniffed.
+ * What it is, the frame's metadata says; without a frame, the key, the structure, or what the mount is told. Where it begins, its structure
+ * says. Of a sealed payload the metadata alone decides (without a frame, what the seal is bound to), also after it was opened: plaintext is
+ * never sniffed.
  */
 #ifndef CKFS_DOCUMENT_H
 #define CKFS_DOCUMENT_H
@@ -44,6 +45,7 @@ struct document {
 	struct ndarray array; /* NUMPY */
 	bool has_storage;   /* MSGPACK: the payload looks like an envelope; it is one if ENVELOPE_BYTESTORAGE, else its checksum tells */
 	struct bytestorage storage;
+	bool refuses_shape; /* MSGPACK, where no envelope is found: what has the shape of one is refused, for it is one that went wrong */
 };
 
 /* What document_locate() would have to read beyond the heads, in bytes: 0 for nearly all. */
@@ -56,7 +58,10 @@ uint64_t document_locate_cost(const struct frame *frame, const struct slice *pay
 int document_locate(const struct frame *frame, const struct slice *payload, bool opened, const atomic_bool *cancel,
 	struct document *ret);
 
-/* The kind alone, by the frame's metadata: all that is known of a sealed payload. `ret` as above. */
+/* The kind alone, by the frame's metadata. `ret` as above. */
+void document_by_frame(const struct frame *frame, struct document *ret);
+
+/* All that is known of a sealed payload: the kind, and what its length tells. `ret` as above. */
 void document_of_sealed(const struct frame *frame, const struct slice *payload, struct document *ret);
 
 /* Whether there is anything to be checked or decoded before the document is served. */

@@ -17,6 +17,9 @@
 /* A v3 header longer than this is refused (EFBIG). */
 #define FRAME_HEADER_MAX (16u << 20)
 
+/* Reading one up to this long takes no time worth mentioning. */
+#define FRAME_HEADER_QUICK (64u << 10)
+
 /* A captured header string longer than this is left out and its member counts as of the wrong type. */
 #define FRAME_STRING_MAX 4096u
 
@@ -51,18 +54,26 @@ struct frame {
 	uint64_t header_offset, header_length;
 	bool header_is_json;
 	bool maybe_legacy; /* none: legacy_read() has to tell whether it is more */
+	bool declared;     /* none, interop: the mount is told that documents of other SDKs have no frame. frame_read() says false */
 	/* v3, none, interop: where the payload lies in the value. legacy: offset 0 and the decoded length. */
 	uint64_t payload_offset, payload_length;
 };
+
+/* Whether there is none: what the payload is, its key, its structure or the mount tell. */
+static inline bool frame_is_bare(const struct frame *frame)
+{
+	return frame->kind == FRAME_NONE || frame->kind == FRAME_INTEROP;
+}
 
 /*
  * Reads a value's frame, all but a legacy one: a value that begins with "{", or with more JSON white space than is
  * looked at, comes back as FRAME_NONE with maybe_legacy.
  *
- * 0; -EUCLEAN malformed, *ret_reason says why (static text); -EFBIG header too long (with reason); -EIO; -ENOMEM.
+ * 0; -EUCLEAN malformed, *ret_reason says why (static text); -EFBIG header too long (with reason); -ENODATA longer than `most`, or than what is
+ * at hand of the value; -EINTR when *cancel (may be NULL) became true; -EIO; -ENOMEM.
  * `ret` is untouched on failure, else frame_done() frees what it holds.
  */
-int frame_read(const struct slice *value, bool interop, struct frame *ret, const char **ret_reason);
+int frame_read(const struct slice *value, bool interop, uint32_t most, const atomic_bool *cancel, struct frame *ret, const char **ret_reason);
 
 /* Where a legacy payload goes, piece by piece. */
 struct legacy_sink {

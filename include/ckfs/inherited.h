@@ -1,12 +1,12 @@
 /*
- * What a process has from whoever started it (a shell, nohup, cron, a JVM, a container's runtime), put in order: descriptors, signals,
- * limits, environment. Nobody else looks at these.
+ * Puts in order what a process inherits from its starter (a shell, nohup, cron, a JVM, a container's runtime): descriptors, signals, limits,
+ * environment. No other code looks at these.
  */
 #ifndef CKFS_INHERITED_H
 #define CKFS_INHERITED_H
 
 /*
- * The first thing main() does, before anything opens a descriptor or starts a thread. Best effort: what cannot be changed stays.
+ * Call this first in main(), before anything opens a descriptor or starts a thread. What cannot be changed stays as it is.
  *
  * Descriptors 0 to 2 are open afterwards. No signal is blocked; SIGPIPE, SIGXFSZ and SIGXCPU are ignored, so that writing fails with an errno
  * instead; children can be waited for. Soft limits are raised to the hard ones, and threads have the usual stack. PATH names the usual
@@ -15,12 +15,12 @@
 void inherited_settle(void);
 
 /*
- * Closes the other descriptors that were open at the start: whoever waits for the end of a pipe would wait for ours. Call it when all that
- * the options name was opened, as that may be /dev/fd/N.
+ * Closes the other descriptors that were open at the start: who waits for the end of a pipe would wait for the daemon. Call this after the files
+ * that the options name were opened, since these may be /dev/fd/N.
  */
 void inherited_close(void);
 
-/* A descriptor that nothing comes from and nothing goes to, for where a standard stream was. -1: none is left. */
+/* A descriptor like /dev/null, to replace a standard stream. -1: no descriptor is free. */
 int inherited_nowhere(void);
 
 /* How many CPUs this process may use; at least 1. */

@@ -48,7 +48,7 @@ struct json_scan {
 
 	/* Private from here on. */
 	int result;    /* what ended the scan; 0 while it goes on */
-	uint8_t state; /* enum state of fs/layer/json_scan_private.h */
+	uint8_t state; /* enum state of fs/layer/json/json_state.h */
 	bool in_key;   /* the string being read is a member's name */
 	uint8_t utf8_left, utf8_min, utf8_max; /* continuation bytes to come; bounds of the next one */
 	uint8_t hex_left;                      /* digits of \u still to come */

@@ -5,6 +5,8 @@
 #ifndef CKFS_KEY_H
 #define CKFS_KEY_H
 
+#include "ckfs/cleanup.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +29,15 @@ int key_from_text(const void *text, size_t length, struct key *ret);
 void key_from_hash(const struct key_hash *hash, struct key *ret);
 int key_copy(const struct key *key, struct key *ret);
 void key_done(struct key *key);
+#define cleanup_key cleanup_with(key_done)
+
+/* Hands a key over: what is left is empty. */
+static inline struct key key_steal(struct key *key)
+{
+	struct key stolen = *key;
+	*key = (struct key){0};
+	return stolen;
+}
 
 /* Lower-case hex, with a NUL. */
 void key_hash_to_hex(const struct key_hash *hash, char ret[KEY_HEX_SIZE + 1]);

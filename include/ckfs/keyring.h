@@ -42,13 +42,22 @@ unsigned keyring_count(const struct keyring *keyring);
 /* The tenant of sealed interop values: CACHEKIT_DEPLOYMENT_UUID, else "default". */
 const char *keyring_deployment(const struct keyring *keyring);
 
-/* Which key a fingerprint (32 hex digits, as in the frame; may be NULL) names for a tenant: its number; -ENOKEY none; -EUCLEAN no key can be derived for such a tenant (NULL, or not 1 to 1024 bytes). */
+/* A tenant has at most so many bytes, and at least one. */
+#define KEYRING_TENANT_MAX 1024
+
+/* The tenant of those who name none. */
+#define KEYRING_DEFAULT_TENANT "default"
+
+/* Which key a fingerprint (32 hex digits, as in the frame; may be NULL) names for a tenant: its number; -ENOKEY none; -EUCLEAN no key can be derived for such a tenant (NULL, empty, too long). */
 int keyring_choose(const struct keyring *keyring, const char *tenant, const char *fingerprint);
 
 /* nonce (12) | ciphertext | tag (16) */
 #define SEAL_NONCE 12
 #define SEAL_TAG 16
 #define SEAL_OVERHEAD (SEAL_NONCE + SEAL_TAG)
+
+/* AES-GCM seals no more at a time. */
+#define SEAL_MAX ((UINT64_C(1) << 36) - 32 + SEAL_OVERHEAD)
 
 /* What a sealed payload is bound to (AAD version 3). Strings are borrowed. */
 struct seal {

@@ -14,7 +14,7 @@ struct mountinfo {
 	const char *options; /* of its filesystem, with commas between them */
 };
 
-/* Takes a line apart in place. False, with *ret untouched: it is none. */
+/* Parses a line in place. False: it is malformed, and *ret is untouched. */
 bool mountinfo_parse(char *line, struct mountinfo *ret);
 
 #endif

@@ -19,6 +19,18 @@ enum read_from {
 	READ_FROM_REPLICA, /* where a source has any */
 };
 
+/* What a value without a frame is, if neither its key nor its structure tells. */
+enum bare {
+	BARE_OPAQUE,
+	BARE_MSGPACK, /* a MessagePack document */
+};
+
+enum sandbox_wish {
+	SANDBOX_IF_POSSIBLE, /* what the kernel has */
+	SANDBOX_ON,          /* or no mount */
+	SANDBOX_OFF,
+};
+
 struct options {
 	char *source;     /* as given; NULL: from the environment */
 	char *mountpoint; /* absolute */
@@ -27,18 +39,26 @@ struct options {
 	char *keys_file;       /* absolute; NULL: none */
 	char *master_key_file; /* absolute; NULL: none */
 	char *password_file;   /* absolute; NULL: none */
+	char *token_file;      /* absolute; NULL: none */
 	char *tls_ca, *tls_cert, *tls_key; /* files, as given; NULL: none */
 	char *tls_server_name; /* of all servers; NULL: the host of each */
 	char *prefix, *tenant; /* only keys under it; NULL: all */
+	enum bare bare;
+	char *bare_tenant;     /* of seals without a frame; NULL: "default" with `bare`, else such seals are not opened */
 	enum read_from read_from;
 	double timeout;        /* seconds: the longest wait for a server without progress */
-	bool fail_closed;      /* a sealed entry that names no key of ours is not tried with the current one */
-	double listed_ttl;     /* seconds that what a listing delivered may serve stat */
+	bool fail_closed;      /* do not try the current key on a sealed entry that names another one */
+	double listed_ttl;     /* seconds: how long attributes of a listing may serve stat */
+	bool noxattr;          /* there are no extended attributes */
 	enum verify verify;
 	uint64_t cache_size; /* bytes of decoded values kept in memory */
 	char *spool_dir;     /* where larger ones go */
 	bool has_spool_dir;  /* it was asked for, and is not the default */
 	unsigned max_threads;
+	enum sandbox_wish sandbox;
+	bool write;          /* entries can be stored and removed */
+	bool unchecked;      /* whatever is written is stored */
+	int64_t ttl;         /* seconds that a new entry lives; 0: for ever */
 	bool has_log;
 	enum log_target log;
 	bool has_umask;
@@ -55,8 +75,8 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 void options_done(struct options *options);
 
 /*
- * Lets go of SOURCE, wiped, and blanks the password it may hold in the program's arguments, where others can see it. Call it
- * when the source was opened.
+ * Wipes and frees SOURCE, and blanks its password in the program's arguments, where others can see it. Call this after the source was
+ * opened.
  */
 void options_forget_source(struct options *options, int argc, char **argv);
 

@@ -1,4 +1,4 @@
-/* A file with a secret: who may have access to it, and its text, in memory that is locked and wiped. Any thread. */
+/* A file with a secret: checks who may have access, and reads its text into memory that is locked and wiped. Any thread may call. */
 #ifndef CKFS_SECRET_FILE_H
 #define CKFS_SECRET_FILE_H
 

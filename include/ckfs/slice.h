@@ -9,6 +9,8 @@
 #ifndef CKFS_SLICE_H
 #define CKFS_SLICE_H
 
+#include "ckfs/cleanup.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,16 +25,16 @@ struct slice {
 };
 
 /*
- * Storage over a descriptor, of which the first n bytes were read already: reads of those cost nothing. Takes ownership of fd
- * when it succeeds. 0, -ENOMEM.
+ * Storage over a descriptor, of which the first n bytes were read already: reads of those cost nothing. Takes ownership of fd.
+ * 0, -ENOMEM.
  */
 int storage_new_fd(int fd, const void *first, size_t n, struct storage **ret);
 
-/* Storage over memory from malloc. Takes ownership of `memory` when it succeeds. 0, -ENOMEM. */
+/* Storage over memory from malloc. Takes ownership of `memory`. 0, -ENOMEM. */
 int storage_new_memory(void *memory, struct storage **ret);
 
 /*
- * Storage over a mapping of nobody else's content, `mapped` bytes from mmap. Takes ownership of it when it succeeds.
+ * Storage over a mapping of nobody else's content, `mapped` bytes from mmap. Takes ownership of it.
  * `secret`: it is wiped before it is let go. 0, -ENOMEM.
  */
 int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage **ret);
@@ -42,6 +44,9 @@ int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage
  * completed. 0, -ENOMEM.
  */
 int storage_new_partial(const void *first, size_t n, struct storage **ret);
+
+/* A slice of `size` bytes of which only the first n are there, as above. 0, -ENOMEM. */
+int slice_new_partial(const void *first, size_t n, uint64_t size, struct slice *ret);
 
 /* Completes it with the same bytes, whole. Takes a reference of its own; the first one counts. Others may be reading meanwhile. 0, -ENOMEM. */
 int storage_complete(struct storage *storage, const struct slice *whole);
@@ -78,6 +83,15 @@ void slice_copy(const struct slice *slice, struct slice *ret);
 
 /* Drops the reference; the slice is empty afterwards. */
 void slice_done(struct slice *slice);
+#define cleanup_slice cleanup_with(slice_done)
+
+/* Hands a reference over: the slice is empty afterwards. */
+static inline struct slice slice_steal(struct slice *slice)
+{
+	struct slice stolen = *slice;
+	*slice = (struct slice){0};
+	return stolen;
+}
 
 /* The slice's bytes where they lie in memory; NULL when they have to be read. */
 const uint8_t *slice_memory(const struct slice *slice);

@@ -1,6 +1,7 @@
 /*
  * A hash table of nodes that live inside their owners. It allocates only its buckets;
- * the caller compares keys among the nodes of one hash, and locks.
+ * the caller compares keys among the nodes of one hash, and locks. Where a hash has its place is random: others may choose what is hashed, but
+ * not fill one place.
  */
 #ifndef CKFS_TABLE_H
 #define CKFS_TABLE_H
@@ -16,6 +17,8 @@ struct table_node {
 struct table {
 	struct table_node **buckets;
 	size_t bucket_count; /* a power of two */
+	unsigned shift;      /* 64 less its logarithm */
+	uint64_t spread;     /* odd and random */
 	size_t count;
 	size_t popped; /* buckets before this one are empty */
 };

@@ -1,7 +1,8 @@
 /*
  * A view: one form in which an entry is shown, a directory of the mount.
  *
- * A new view is one file with one `const struct view`, and one line in the table of fs/view/view.c.
+ * A new view is one file with one `const struct view`, and one line in VIEWS. All else follows: its number, its directory, and that a key of
+ * its name is escaped.
  */
 #ifndef CKFS_VIEW_H
 #define CKFS_VIEW_H
@@ -22,7 +23,9 @@ struct view {
 	const char *extension; /* of its files: ".arrow", or "" */
 	enum level size_level; /* how deep an entry must be peeled before the size is known */
 	enum level open_level; /* … and before the first byte may be served */
+	enum level lacking_level; /* how deep will do where memory or disk are lacking for more; LEVEL_STORED: nothing less */
 	bool afresh;           /* made anew at each open, outside "one version at a time" */
+	bool mapped;           /* its readers mostly map it and look at parts of it, rather than read it from end to end */
 	bool unlisted_size;    /* listings leave its attributes to stat */
 	bool shows_failing;    /* an entry whose status is an error is listed and looked up all the same: open tells */
 
@@ -39,14 +42,29 @@ struct view {
 	int (*content)(struct entry *entry, struct content *ret);
 };
 
-/* The root first. Number i is a view's id. */
-#define VIEW_COUNT 8
-#define VIEW_ROOT 0
+/* All views, the root first. */
+#define VIEWS(row) \
+	row(VIEW_ROOT, root_view) \
+	row(VIEW_RAW, raw_view) \
+	row(VIEW_FRAME, frame_view) \
+	row(VIEW_ARROW, arrow_view) \
+	row(VIEW_NPY, npy_view) \
+	row(VIEW_MSGPACK, msgpack_view) \
+	row(VIEW_JSON, json_view) \
+	row(VIEW_META, meta_view)
+
+#define VIEW_NUMBER(number, name) number,
+enum { VIEWS(VIEW_NUMBER) VIEW_COUNT };
+#undef VIEW_NUMBER
+
 extern const struct view *const views[VIEW_COUNT];
+
+/* Whether a view has a directory of this name in the root. */
+bool view_has_name(const char *name, size_t length);
 
 int view_size(const struct view *view, struct entry *entry, uint64_t *ret);
 
-/* Made content. Takes what the buffer holds, also on failure. 0, -ENOMEM. */
+/* Made content. Takes what the buffer holds. 0, -ENOMEM. */
 int content_from_buf(struct buf *buf, struct content *ret);
 
 uint64_t content_size(const struct content *content);
@@ -55,8 +73,24 @@ int content_read(const struct content *content, uint64_t offset, void *buf, size
 /* The n bytes at `offset` as they lie in memory: a window with a reference. False when they have to be read. */
 bool content_in_memory(const struct content *content, uint64_t offset, size_t n, struct slice *ret);
 void content_done(struct content *content);
+#define cleanup_content cleanup_with(content_done)
 
 /* Status of a view that shows documents of one kind. */
 int view_document_status(struct entry *entry, enum document_kind kind, enum level level, const char **ret_reason);
+
+/*
+ * Whether a lookup that failed so at `level` has to go on to LEVEL_CHECKED: a document that makes no sense may simply be altered, and its
+ * checksum tells, where it has one.
+ */
+bool view_check_tells_more(const struct entry *entry, enum level level, int r);
+
+/* Whether a view shows every entry, whatever it is. */
+bool view_shows_all(const struct view *view);
+
+/*
+ * Looks into an entry of a listing, shared with nobody, as far as the listing needs it: whether the view shows it, and how large it is, if
+ * that is known. 1 shown, 0 not, -ENOMEM, -EINTR *cancel became true.
+ */
+int view_look(const struct view *view, struct entry *entry, const atomic_bool *cancel, bool *ret_has_size, uint64_t *ret_size);
 
 #endif
