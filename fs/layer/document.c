@@ -32,6 +32,11 @@ static bool is_one_of(const char *text, const char *const words[], size_t n)
 	return false;
 }
 
+static bool is_auto(const struct frame *frame)
+{
+	return is(frame->meta.serializer, "auto") || is(frame->meta.serializer, "AutoSerializer");
+}
+
 /*
  * The SDK's serializer `auto` tells the kind of its documents by more than one mark, and refuses one whose marks disagree.
  * `type` is what the document itself says (NULL: nothing, so the header has to).
@@ -40,7 +45,7 @@ static bool marks_agree(const struct frame *frame, const char *type)
 {
 	static const char *const stored[] = {"msgpack", "dataframe", "series", "arrow"};
 	const char *claim = frame->meta.original_type;
-	if (!is(frame->meta.serializer, "auto") && !is(frame->meta.serializer, "AutoSerializer"))
+	if (!is_auto(frame))
 		return true;
 	if (!type)
 		return is_one_of(claim, stored, 4);
@@ -64,7 +69,7 @@ static int locate_by_magic(const struct slice *payload, const char *magic, const
 
 static int locate_numpy(const struct slice *payload, struct document *d)
 {
-	int r = locate_by_magic(payload, NUMPY_MAGIC, "not an array: no NUMPY_RAW where one begins", d);
+	int r = locate_by_magic(payload, NUMPY_MAGIC, "not an array: does not begin with NUMPY_RAW", d);
 	if (r < 0 || d->fault < 0)
 		return r;
 	const char *reason = NULL;
@@ -74,9 +79,9 @@ static int locate_numpy(const struct slice *payload, struct document *d)
 	return r < 0 ? r : numpy_file_size(&d->array, &d->size);
 }
 
-static int locate_json(const struct slice *payload, struct document *d)
+static int locate_json(uint64_t length, struct document *d)
 {
-	return payload->length > JSON_TEXT_MAX + PREFIX_SIZE ? fail(d, -EFBIG, "the JSON text is over 1 GiB") : 0;
+	return length > JSON_TEXT_MAX + PREFIX_SIZE ? fail(d, -EFBIG, "the JSON text is over 1 GiB") : 0;
 }
 
 /* The payload is the document. */
@@ -91,18 +96,8 @@ static int locate_bare(const struct slice *payload, struct document *d)
 static int locate_framed(const struct frame *frame, const struct slice *payload, struct document *d)
 {
 	if (!marks_agree(frame, NULL))
-		return fail(d, -EUCLEAN, "the header's original_type is none that goes without an envelope");
+		return fail(d, -EUCLEAN, "the header's original_type does not allow a document without an envelope");
 	return locate_bare(payload, d);
-}
-
-/* The package writes frames, never interop values, that begin so. */
-static int locate_interop(const struct slice *payload, struct document *d)
-{
-	char first[2];
-	int r = payload->length < sizeof first ? 0 : slice_read(payload, 0, first, sizeof first);
-	if (r == 0 && payload->length >= sizeof first && memcmp(first, "CK", sizeof first) == 0)
-		return fail(d, -EUCLEAN, "begins with CK, as cachekit's own frames do: no interop value");
-	return r < 0 ? r : locate_bare(payload, d);
 }
 
 /*
@@ -114,10 +109,9 @@ static int locate_msgpack(const struct frame *frame, const struct slice *payload
 {
 	const char *reason = NULL;
 	bool says = frame->meta.compressed == YES;
-	if (frame->kind == FRAME_INTEROP)
-		return locate_interop(payload, d);
 	if (opened && !says)
 		return locate_framed(frame, payload, d);
+	d->refuses_shape = is_auto(frame);
 	int r = bytestorage_read(payload, false, cancel, &d->storage, &reason);
 	if (r == 0 && !marks_agree(frame, d->storage.format))
 		return fail(d, -EUCLEAN, "the header's original_type is not what the envelope says");
@@ -143,20 +137,52 @@ static bool may_be_bare_envelope(const struct slice *payload)
 	return payload->length > 0 && slice_read(payload, 0, &first, 1) == 0 && first == 0x94;
 }
 
-/* A value without a frame is opaque, unless it is an envelope to the letter. */
-static int locate_unframed(const struct slice *payload, const atomic_bool *cancel, struct document *d)
+/* Whether a payload without a frame is an envelope to the letter. 1, 0, -errno. */
+static int read_bare_envelope(const struct slice *payload, const atomic_bool *cancel, struct document *d)
 {
 	const char *reason = NULL;
 	if (!may_be_bare_envelope(payload))
 		return 0;
 	int r = bytestorage_read(payload, false, cancel, &d->storage, &reason);
-	if (r == 0 && d->storage.strict) {
+	d->has_storage = r == 0 && d->storage.strict;
+	return r == -EUCLEAN || r == -EFBIG ? 0 : r < 0 ? r : d->has_storage;
+}
+
+/* A value without a frame is opaque, unless it is an envelope, or the mount is told that it is a document. */
+static int locate_unframed(const struct frame *frame, const struct slice *payload, const atomic_bool *cancel, struct document *d)
+{
+	int r = read_bare_envelope(payload, cancel, d);
+	if (r == 1) {
 		d->kind = DOCUMENT_MSGPACK;
-		d->has_storage = true;
 		d->envelope = ENVELOPE_BYTESTORAGE;
 		set_size(d, d->storage.original);
+		return 0;
 	}
-	return r == -EUCLEAN || r == -EFBIG ? 0 : r;
+	if (r == 0 && frame->declared)
+		r = msgpack_may_be_whole(payload);
+	if (r != 1)
+		return r;
+	d->kind = DOCUMENT_MSGPACK;
+	return locate_bare(payload, d);
+}
+
+/*
+ * An interop value is one document: what looks like an envelope is an array of four. But the TypeScript SDK makes keys of the same shape, of a
+ * namespace with a colon: where the mount is told of other SDKs, the checksum tells.
+ */
+static int locate_interop(const struct frame *frame, const struct slice *payload, const atomic_bool *cancel, struct document *d)
+{
+	char first[2];
+	int r = payload->length < sizeof first ? 0 : slice_read(payload, 0, first, sizeof first);
+	if (r < 0)
+		return r;
+	/* The package writes frames, never interop values, that begin so. */
+	if (payload->length >= sizeof first && memcmp(first, "CK", sizeof first) == 0)
+		return fail(d, -EUCLEAN, "begins with CK, like a frame of cachekit: not an interop value");
+	r = frame->declared ? read_bare_envelope(payload, cancel, d) : 0;
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return locate_bare(payload, d);
 }
 
 /* An array whose header lost its original_type is still told by its structure, as the SDK does. */
@@ -179,10 +205,10 @@ static enum document_kind kind_of(const struct frame *frame)
 	return DOCUMENT_OPAQUE;
 }
 
-/* The kind, by the frame. False when it tells none; then there is a fault. */
+/* The kind, by the frame. False when it tells none; then there is a fault. What is sealed without a frame is MessagePack, whoever wrote it. */
 static bool read_kind(const struct frame *frame, struct document *d)
 {
-	if (frame->kind == FRAME_INTEROP) {
+	if (frame_is_bare(frame)) {
 		d->kind = DOCUMENT_MSGPACK;
 		return true;
 	}
@@ -201,10 +227,12 @@ static bool read_kind(const struct frame *frame, struct document *d)
 static int locate(const struct frame *frame, const struct slice *payload, bool opened, const atomic_bool *cancel, struct document *d)
 {
 	if (frame->kind == FRAME_NONE)
-		return locate_unframed(payload, cancel, d);
+		return locate_unframed(frame, payload, cancel, d);
 	if (!read_kind(frame, d))
 		return 0;
-	if (d->kind == DOCUMENT_MSGPACK && frame->kind != FRAME_INTEROP && !opened && looks_like_numpy(frame, payload))
+	if (frame->kind == FRAME_INTEROP)
+		return locate_interop(frame, payload, cancel, d);
+	if (d->kind == DOCUMENT_MSGPACK && !opened && looks_like_numpy(frame, payload))
 		d->kind = DOCUMENT_NUMPY;
 
 	int r;
@@ -212,25 +240,26 @@ static int locate(const struct frame *frame, const struct slice *payload, bool o
 	case DOCUMENT_ARROW:
 		if (!marks_agree(frame, "arrow"))
 			return fail(d, -EUCLEAN, "the header's original_type is not arrow");
-		r = locate_by_magic(payload, ARROW_MAGIC, "not an Arrow file: no ARROW1 where one begins", d);
+		r = locate_by_magic(payload, ARROW_MAGIC, "not an Arrow file: does not begin with ARROW1", d);
 		break;
 	case DOCUMENT_NUMPY:
 		r = locate_numpy(payload, d);
 		break;
 	case DOCUMENT_JSON:
-		return locate_json(payload, d);
+		return locate_json(payload->length, d);
 	default:
 		return locate_msgpack(frame, payload, opened, cancel, d);
 	}
 	/* As the SDK has it: these were never sealed without a checksum. */
 	if (r == 0 && opened && d->fault == 0 && d->envelope == ENVELOPE_NONE)
-		fail(d, -EUCLEAN, "the opened payload has no checksum in front");
+		fail(d, -EUCLEAN, "the decrypted payload has no checksum");
 	return r;
 }
 
 uint64_t document_locate_cost(const struct frame *frame, const struct slice *payload)
 {
-	bool looks = frame->kind == FRAME_NONE ? may_be_bare_envelope(payload) : frame->kind != FRAME_INTEROP && kind_of(frame) == DOCUMENT_MSGPACK;
+	bool looks = !frame_is_bare(frame) ? kind_of(frame) == DOCUMENT_MSGPACK
+				     : (frame->kind == FRAME_NONE || frame->declared) && may_be_bare_envelope(payload);
 	struct bytestorage storage;
 	const char *reason;
 	return looks && bytestorage_read(payload, true, NULL, &storage, &reason) == 1 ? payload->length : 0;
@@ -249,18 +278,34 @@ int document_locate(const struct frame *frame, const struct slice *payload, bool
 	return 0;
 }
 
+void document_by_frame(const struct frame *frame, struct document *ret)
+{
+	struct document d = {.kind = DOCUMENT_OPAQUE};
+	read_kind(frame, &d);
+	*ret = d;
+}
+
 void document_of_sealed(const struct frame *frame, const struct slice *payload, struct document *ret)
 {
 	struct document d = {.kind = DOCUMENT_OPAQUE};
 	uint64_t around = SEAL_OVERHEAD;
-	/* An interop value may be sealed, or not. */
-	if (read_kind(frame, &d) && frame->kind != FRAME_INTEROP && payload->length < SEAL_OVERHEAD)
+	const bool framed = !frame_is_bare(frame);
+	/* What has no frame may be sealed, or not. */
+	if (read_kind(frame, &d) && framed && payload->length < SEAL_OVERHEAD)
 		fail(&d, -EUCLEAN, "the sealed payload is under 28 bytes");
+	/* What is sealed and over a limit would be over it once it was opened. */
+	bool enveloped = d.kind == DOCUMENT_MSGPACK && framed && frame->meta.compressed == YES;
+	if (d.fault == 0 && framed && payload->length > SEAL_MAX)
+		fail(&d, -EFBIG, "longer than AES-256-GCM allows");
+	else if (d.fault == 0 && enveloped && payload->length > around + BYTESTORAGE_MAX)
+		fail(&d, -EFBIG, "envelope is over 512 MiB");
+	else if (d.fault == 0 && d.kind == DOCUMENT_JSON && payload->length > around)
+		locate_json(payload->length - around, &d);
 	/* What the seal holds has the same length: the document's follows where its envelope is certain, and a prefix or none. */
 	bool prefixed = d.kind == DOCUMENT_ARROW;
 	if (prefixed)
 		around += PREFIX_SIZE;
-	bool bare = d.kind == DOCUMENT_MSGPACK && frame->kind != FRAME_INTEROP && frame->meta.compressed != YES;
+	bool bare = d.kind == DOCUMENT_MSGPACK && framed && frame->meta.compressed != YES;
 	if (d.fault == 0 && (prefixed || bare) && payload->length >= around)
 		set_size(&d, payload->length - around);
 	*ret = d;
@@ -280,36 +325,4 @@ bool document_has_check(const struct document *document)
 void document_done(struct document *document)
 {
 	slice_done(&document->body);
-}
-
-/* What the application stored, as its writer called it. */
-static const char *type_of(const struct document *document, const struct frame *frame)
-{
-	if (frame->kind == FRAME_NONE)
-		return document->has_storage ? document->storage.format : NULL;
-	return frame->meta.original_type;
-}
-
-const char *document_name(const struct document *document, const struct frame *frame)
-{
-	switch (document->kind) {
-	case DOCUMENT_ARROW:
-		return "arrow";
-	case DOCUMENT_NUMPY:
-		return "numpy";
-	case DOCUMENT_JSON:
-		return "json";
-	case DOCUMENT_MSGPACK:
-		if (is(type_of(document, frame), "dataframe"))
-			return "dataframe";
-		return is(type_of(document, frame), "series") ? "series" : "msgpack";
-	default:
-		return NULL;
-	}
-}
-
-bool document_has_columns(const struct document *document, const struct frame *frame)
-{
-	const char *type = type_of(document, frame);
-	return document->kind == DOCUMENT_MSGPACK && (is(type, "dataframe") || is(type, "series"));
 }

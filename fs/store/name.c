@@ -6,17 +6,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* Names that the root of a mount gives to directories of its own. A key that is one is escaped. */
-static const char *const reserved[] = {
-	".", "..", ".ckfs", "raw", "frame", "arrow", "npy", "msgpack", "json", "meta",
-};
-
-static bool is_reserved(const char *text, size_t length)
+/* Whether a key reads like a name that the root has for a directory. */
+static bool is_reserved(const char *text, size_t length, name_is_taken *is_taken)
 {
+	static const char *const reserved[] = {".", "..", NAME_OF_CONTROL};
 	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
 		if (strlen(reserved[i]) == length && memcmp(reserved[i], text, length) == 0)
 			return true;
-	return false;
+	return is_taken(text, length);
 }
 
 static bool needs_escape(uint8_t c)
@@ -40,11 +37,11 @@ static void spell_unit(struct spelling *s, const char *unit, size_t n)
 		s->cut = s->length;
 }
 
-static void spell(const struct key *key, struct spelling *s)
+static void spell(const struct key *key, name_is_taken *is_taken, struct spelling *s)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	const uint8_t *p = (const uint8_t *)key->text;
-	bool escape_first = is_reserved(key->text, key->length);
+	bool escape_first = is_reserved(key->text, key->length, is_taken);
 	s->length = s->cut = 0;
 	for (size_t i = 0; i < key->length && s->length <= NAME_BYTES_MAX;) {
 		if (needs_escape(p[i]) || (i == 0 && escape_first)) {
@@ -60,10 +57,10 @@ static void spell(const struct key *key, struct spelling *s)
 	}
 }
 
-size_t name_from_key(const struct key *key, char ret[NAME_BYTES_MAX + 1])
+size_t name_from_key(const struct key *key, name_is_taken *is_taken, char ret[NAME_BYTES_MAX + 1])
 {
 	struct spelling s;
-	spell(key, &s);
+	spell(key, is_taken, &s);
 	size_t n = s.length;
 	if (s.length > NAME_SHORT_MAX) {
 		char hex[KEY_HEX_SIZE + 1];
@@ -104,7 +101,7 @@ static bool unescape(const char *name, size_t length, char *ret, size_t *ret_len
 }
 
 /* Whether the beginning of a "%~" name could have been cut from some key's spelling. */
-static bool is_cut_prefix(const char *prefix, size_t length)
+static bool is_cut_prefix(const char *prefix, size_t length, name_is_taken *is_taken)
 {
 	char text[NAME_BYTES_MAX];
 	struct key key = {.text = text};
@@ -112,11 +109,11 @@ static bool is_cut_prefix(const char *prefix, size_t length)
 	/* A cut loses at most the three bytes of a unit that did not fit. */
 	if (length > NAME_CUT_MAX || length < NAME_CUT_MAX - 3 || !unescape(prefix, length, text, &key.length))
 		return false;
-	spell(&key, &s);
+	spell(&key, is_taken, &s);
 	return s.length == length && memcmp(s.text, prefix, length) == 0;
 }
 
-int name_to_key(const char *name, size_t length, struct key *ret)
+int name_to_key(const char *name, size_t length, name_is_taken *is_taken, struct key *ret)
 {
 	if (length == 0 || length > NAME_BYTES_MAX)
 		return -ENOENT;
@@ -124,7 +121,7 @@ int name_to_key(const char *name, size_t length, struct key *ret)
 	struct key_hash hash;
 	if (length >= KEY_HEX_SIZE + 2 && memcmp(name + length - KEY_HEX_SIZE - 2, "%~", 2) == 0) {
 		if (!key_hash_from_hex(name + length - KEY_HEX_SIZE, KEY_HEX_SIZE, &hash) ||
-			!is_cut_prefix(name, length - KEY_HEX_SIZE - 2))
+			!is_cut_prefix(name, length - KEY_HEX_SIZE - 2, is_taken))
 			return -ENOENT;
 		key_from_hash(&hash, ret);
 		return 0;
@@ -135,7 +132,7 @@ int name_to_key(const char *name, size_t length, struct key *ret)
 	if (!unescape(name, length, text, &n))
 		return -ENOENT;
 	struct spelling s;
-	spell(&(struct key){.text = text, .length = n}, &s);
+	spell(&(struct key){.text = text, .length = n}, is_taken, &s);
 	if (s.length != length || memcmp(s.text, name, length) != 0)
 		return -ENOENT;
 	return key_from_text(text, n, ret);
@@ -152,12 +149,12 @@ int name_line_to_key(const char *line, size_t length, struct key *ret)
 	return key_from_text(text, n, ret);
 }
 
-bool name_is_of_key(const char *name, size_t length, const struct key *key)
+bool name_is_of_key(const char *name, size_t length, const struct key *key, name_is_taken *is_taken)
 {
 	char canonical[NAME_BYTES_MAX + 1];
 	struct spelling s;
-	spell(key, &s);
+	spell(key, is_taken, &s);
 	if (s.length == length && s.length <= NAME_BYTES_MAX && memcmp(s.text, name, length) == 0)
 		return true;
-	return name_from_key(key, canonical) == length && memcmp(canonical, name, length) == 0;
+	return name_from_key(key, is_taken, canonical) == length && memcmp(canonical, name, length) == 0;
 }

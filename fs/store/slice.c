@@ -159,6 +159,17 @@ int slice_new_copy(const void *bytes, size_t n, struct slice *ret)
 	return 0;
 }
 
+int slice_new_partial(const void *first, size_t n, uint64_t size, struct slice *ret)
+{
+	struct storage *storage;
+	int r = storage_new_partial(first, n, &storage);
+	if (r < 0)
+		return r;
+	slice_new(storage, 0, size, ret);
+	storage_unref(storage);
+	return 0;
+}
+
 int slice_sub(const struct slice *slice, uint64_t offset, uint64_t length, struct slice *ret)
 {
 	if (offset > slice->length || length > slice->length - offset)

@@ -32,12 +32,13 @@ int spool_check(const char *directory, struct error *error)
 {
 	struct error why;
 	void *memory;
-	int fd, r = spool_file_new(directory, PAGE, &fd, &memory);
+	int fd, r = spool_file_new(directory, PAGE, PAGE, &fd, &memory);
 	if (r == 0) {
 		munmap(memory, PAGE);
 		close(fd);
 		return 0;
 	}
 	spool_explain(directory, -r, &why);
-	return error_set(error, r, "%.400s; values that do not fit into cache_size go there, -o spool_dir=DIR names another place", why.text);
+	return error_set(error, r, "%.400s; it is needed for values that do not fit into cache_size; give another directory with -o spool_dir=DIR",
+		why.text);
 }

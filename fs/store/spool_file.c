@@ -31,22 +31,24 @@ static int open_unnamed(const char *directory)
 	return fd < 0 ? open_named(directory) : fd;
 }
 
-int spool_file_grow(int fd, uint64_t size)
+int spool_file_fill(int fd, uint64_t from, uint64_t to)
 {
 	int number;
 	do
-		number = posix_fallocate(fd, 0, (off_t)size);
+		number = posix_fallocate(fd, (off_t)from, (off_t)(to - from));
 	while (number == EINTR);
 	return -number;
 }
 
-int spool_file_new(const char *directory, uint64_t size, int *ret_fd, void **ret_memory)
+int spool_file_new(const char *directory, uint64_t size, uint64_t mapped, int *ret_fd, void **ret_memory)
 {
 	cleanup_close int fd = open_unnamed(directory);
-	int r = fd < 0 ? fd : spool_file_grow(fd, size);
+	int r = fd < 0 ? fd : ftruncate(fd, (off_t)mapped) < 0 ? -errno : 0;
+	if (r == 0 && size > 0)
+		r = spool_file_fill(fd, 0, size);
 	if (r < 0)
 		return r;
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *memory = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (memory == MAP_FAILED)
 		return -errno;
 	*ret_fd = steal_fd(&fd);

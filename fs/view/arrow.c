@@ -17,6 +17,7 @@ const struct view arrow_view = {
 	.extension = ".arrow",
 	.size_level = LEVEL_SIZED,
 	.open_level = LEVEL_BODY,
+	.mapped = true,
 	.status = arrow_status,
 	.size = entry_document_size,
 	.content = arrow_content,

@@ -2,8 +2,10 @@
 #include "views.h"
 
 #include "ckfs/buf.h"
+#include "ckfs/cleanup.h"
 #include "ckfs/timestamp.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,28 +25,33 @@ static const char *bool_name(bool b)
 	return b ? "true" : "false";
 }
 
-static void put_key(const struct entry *entry, struct buf *buf)
+/* 0, -errno: that it could not be told now must not look like one that is not known. */
+static int put_key(const struct entry *entry, struct buf *buf)
 {
 	const struct key *key = entry_key(entry);
 	char hex[KEY_HEX_SIZE + 1];
 	key_hash_to_hex(&key->hash, hex);
 	buf_puts(buf, "{\"key\": ");
-	struct key stored;
-	if (key->text && backend_stored_key(entry_backend(entry), key, &stored) == 0) {
+	cleanup_key struct key stored = {0};
+	int r = key->text ? backend_stored_key(entry_backend(entry), key, &stored) : 0;
+	if (stored.text)
 		buf_json_string(buf, stored.text, stored.length);
-		key_done(&stored);
-	} else {
+	else
 		buf_puts(buf, "null");
-	}
 	buf_printf(buf, ", \"hash\": \"%s\", \"backend\": \"%s\"", hex, entry_backend(entry)->ops->name);
+	return r;
 }
 
 /* As the lookup, or the open, has found it: whoever makes the content does not wait for the backend. */
 static void put_expires(struct entry *entry, struct buf *buf)
 {
 	char text[TIMESTAMP_SIZE];
-	timestamp_from_expiry(entry_expires(entry), text);
-	buf_printf(buf, ", \"expires\": \"%s\"", text);
+	const int64_t expires = entry_expires(entry);
+	timestamp_from_expiry(expires, text);
+	buf_puts(buf, ", \"expires\": ");
+	buf_json_text(buf, expires == EXPIRES_UNKNOWN ? NULL : text);
+	if (entry_is_stale(entry))
+		buf_puts(buf, ", \"stale\": true");
 }
 
 static void put_size(const struct entry *entry, struct buf *buf)
@@ -58,19 +65,22 @@ static void put_size(const struct entry *entry, struct buf *buf)
 		buf_puts(buf, "null}");
 }
 
-/* The header of a v3 frame is JSON already: as it is stored, without the spaces that align the payload. */
-static void put_v3_header(const struct entry *entry, const struct frame *frame, struct buf *buf)
+/* The header of a v3 frame is JSON already: as it is stored, without the spaces that align the payload. 0, -errno. */
+static int put_v3_header(const struct entry *entry, const struct frame *frame, struct buf *buf)
 {
-	size_t n = (size_t)frame->header_length;
-	char *text = frame->header_is_json && frame->header_length <= HEADER_SHOWN_MAX ? malloc(n + 1) : NULL;
-	if (!text || slice_read(&entry_stored(entry)->value, frame->header_offset, text, n) < 0) {
+	if (!frame->header_is_json || frame->header_length > HEADER_SHOWN_MAX) {
 		buf_puts(buf, "null");
-	} else {
-		while (n > 0 && strchr(" \t\r\n", text[n - 1]))
-			n--;
-		buf_put(buf, text, n);
+		return 0;
 	}
-	free(text);
+	size_t n = (size_t)frame->header_length;
+	cleanup_free char *text = malloc(n + 1);
+	int r = text ? slice_read(&entry_stored(entry)->value, frame->header_offset, text, n) : -ENOMEM;
+	if (r < 0)
+		return r;
+	while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+		n--;
+	buf_put(buf, text, n);
+	return 0;
 }
 
 static void put_member(struct buf *buf, const char *name, const char *value)
@@ -102,17 +112,22 @@ static const char *frame_kind_name(const struct frame *frame)
 	return frame ? names[frame->kind] : "malformed";
 }
 
-static void put_frame(const struct entry *entry, struct buf *buf)
+static int put_frame(const struct entry *entry, struct buf *buf)
 {
 	const struct frame *frame = entry_frame(entry);
+	int r = 0;
 	buf_printf(buf, ", \"frame\": {\"kind\": \"%s\", \"header\": ", frame_kind_name(frame));
 	if (frame && frame->kind == FRAME_V3)
-		put_v3_header(entry, frame, buf);
+		r = put_v3_header(entry, frame, buf);
 	else if (frame && frame->kind == FRAME_LEGACY)
 		put_legacy_header(&frame->meta, buf);
 	else
 		buf_puts(buf, "null");
+	/* Neither the value nor its key says so. */
+	if (frame && frame->declared)
+		buf_puts(buf, ", \"declared\": \"bare=msgpack\"");
 	buf_puts(buf, "}");
+	return r;
 }
 
 /* Which key opens it, or fits, by its place in the keyring. */
@@ -135,11 +150,12 @@ static void put_seal(struct entry *entry, struct buf *buf)
 	buf_printf(buf, "{\"sealed\": %s, \"verified\": %s, \"algorithm\": ", bool_name(seal.sealed), bool_name(seal.verified));
 	buf_json_text(buf, framed ? frame->meta.encryption_algorithm : seal.sealed ? "AES-256-GCM" : NULL);
 	buf_puts(buf, ", \"tenant_id\": ");
-	buf_json_text(buf, framed ? frame->meta.tenant_id : NULL);
+	buf_json_text(buf, framed ? frame->meta.tenant_id : seal.bare_tenant);
 	buf_puts(buf, ", \"key_fingerprint\": ");
 	buf_json_text(buf, framed ? frame->meta.key_fingerprint : NULL);
 	buf_puts(buf, ", \"key\": ");
 	buf_json_text(buf, key_name(seal.key));
+	put_member(buf, "declared", seal.bare_tenant ? "bare_tenant" : NULL);
 	buf_puts(buf, "}");
 }
 
@@ -178,8 +194,10 @@ static void put_document(struct entry *entry, struct buf *buf)
 	buf_json_text(buf, frame ? document_name(d, frame) : NULL);
 	buf_printf(buf, ", \"checksum\": \"%s\"", checksums[entry_checksum(entry)]);
 	if (frame && document_has_columns(d, frame)) {
-		const struct slice *columns = entry_columns(entry);
-		bool known = entry_reached(entry, LEVEL_SUMMARY) && columns->length > 0;
+		const struct slice nothing = {0};
+		bool reached = entry_reached(entry, LEVEL_RENDERING(RENDERING_COLUMNS));
+		const struct slice *columns = reached ? entry_rendering(entry, RENDERING_COLUMNS) : &nothing;
+		bool known = columns->length > 0;
 		buf_puts(buf, ", \"columns\": ");
 		buf_put(buf, known ? (const char *)slice_memory(columns) : "null", known ? (size_t)columns->length : 4);
 	}
@@ -206,11 +224,13 @@ static void put_views(struct entry *entry, struct buf *buf)
 
 static int meta_content(struct entry *entry, struct content *ret)
 {
-	struct buf buf = {0};
-	put_key(entry, &buf);
+	cleanup_buf struct buf buf = {0};
+	int r = put_key(entry, &buf);
 	put_expires(entry, &buf);
 	put_size(entry, &buf);
-	put_frame(entry, &buf);
+	r = r < 0 ? r : put_frame(entry, &buf);
+	if (r < 0)
+		return r;
 	put_seal(entry, &buf);
 	put_envelope(entry, &buf);
 	put_document(entry, &buf);
@@ -221,8 +241,10 @@ static int meta_content(struct entry *entry, struct content *ret)
 const struct view meta_view = {
 	.name = "meta",
 	.extension = ".json",
-	.size_level = LEVEL_SUMMARY,
-	.open_level = LEVEL_SUMMARY,
+	.size_level = LEVEL_RENDERING(RENDERING_COLUMNS),
+	.open_level = LEVEL_RENDERING(RENDERING_COLUMNS),
+	/* What else is known of an entry is told all the same. */
+	.lacking_level = LEVEL_DOCUMENT,
 	.afresh = true,
 	.unlisted_size = true,
 	.status = meta_status,

@@ -1,8 +1,7 @@
 /* npy/: a made .npy header, then the array as it is stored. */
 #include "views.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#include "ckfs/cleanup.h"
 
 static int npy_status(struct entry *entry, enum level level, const char **ret_reason)
 {
@@ -12,26 +11,21 @@ static int npy_status(struct entry *entry, enum level level, const char **ret_re
 static int npy_content(struct entry *entry, struct content *ret)
 {
 	const struct ndarray *array = entry_array(entry);
-	struct content content = {0};
+	cleanup_slice struct slice body = {0};
+	cleanup_free char *header = NULL;
 	struct storage *storage;
-	char *header;
 	size_t length;
-	int r = numpy_write_header(array, &header, &length);
+	int r = slice_sub(entry_body(entry), array->data_offset, array->data_length, &body);
+	if (r == 0)
+		r = numpy_write_header(array, &header, &length);
+	if (r == 0)
+		r = storage_new_memory(header, &storage);
 	if (r < 0)
 		return r;
-	r = storage_new_memory(header, &storage);
-	if (r < 0) {
-		free(header);
-		return r;
-	}
-	slice_new(storage, 0, length, &content.head);
+	header = NULL;
+	slice_new(storage, 0, length, &ret->head);
 	storage_unref(storage);
-	r = slice_sub(entry_body(entry), array->data_offset, array->data_length, &content.body);
-	if (r < 0) {
-		content_done(&content);
-		return r;
-	}
-	*ret = content;
+	ret->body = slice_steal(&body);
 	return 0;
 }
 
@@ -40,6 +34,7 @@ const struct view npy_view = {
 	.extension = ".npy",
 	.size_level = LEVEL_SIZED,
 	.open_level = LEVEL_BODY,
+	.mapped = true,
 	.status = npy_status,
 	.size = entry_document_size,
 	.content = npy_content,

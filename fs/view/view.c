@@ -1,32 +1,37 @@
 #include "views.h"
 
 #include <errno.h>
+#include <string.h>
 
-const struct view *const views[VIEW_COUNT] = {
-	&root_view, &raw_view, &frame_view, &arrow_view, &npy_view, &msgpack_view, &json_view, &meta_view,
-};
+#define VIEW_ADDRESS(number, name) [number] = &(name),
+const struct view *const views[VIEW_COUNT] = {VIEWS(VIEW_ADDRESS)};
+#undef VIEW_ADDRESS
+
+bool view_has_name(const char *name, size_t length)
+{
+	for (unsigned i = VIEW_ROOT + 1; i < VIEW_COUNT; i++)
+		if (strlen(views[i]->name) == length && memcmp(views[i]->name, name, length) == 0)
+			return true;
+	return false;
+}
 
 int view_size(const struct view *view, struct entry *entry, uint64_t *ret)
 {
 	if (view->size)
 		return view->size(entry, ret);
-	struct content content = {0};
+	cleanup_content struct content content = {0};
 	int r = view->content(entry, &content);
-	if (r < 0)
-		return r;
-	*ret = content_size(&content);
-	content_done(&content);
-	return 0;
+	if (r == 0)
+		*ret = content_size(&content);
+	return r;
 }
 
 int content_from_buf(struct buf *buf, struct content *ret)
 {
 	struct storage *storage;
 	int r = buf->failed ? -ENOMEM : storage_new_memory(buf->p, &storage);
-	if (r < 0) {
-		buf_done(buf);
+	if (r < 0)
 		return r;
-	}
 	slice_new(storage, 0, buf->length, &ret->head);
 	storage_unref(storage);
 	*buf = (struct buf){0};
@@ -78,7 +83,7 @@ static const char *kind_reason(enum document_kind kind)
 	case DOCUMENT_MSGPACK:
 		return "the document is MessagePack";
 	default:
-		return "the value is no document";
+		return "the value is not a document";
 	}
 }
 
@@ -94,4 +99,35 @@ int view_document_status(struct entry *entry, enum document_kind kind, enum leve
 		return -ENOENT;
 	}
 	return fault;
+}
+
+bool view_check_tells_more(const struct entry *entry, enum level level, int r)
+{
+	return level < LEVEL_CHECKED && (r == -EUCLEAN || r == -EOPNOTSUPP) && document_has_check(entry_document(entry));
+}
+
+bool view_shows_all(const struct view *view)
+{
+	return view->shows_failing || view->size_level == LEVEL_STORED || view->afresh;
+}
+
+/* Whether a format directory shows an entry. What is sealed for others is left out. 1, 0, -errno. */
+static int is_of_view(const struct view *view, struct entry *entry, const atomic_bool *cancel)
+{
+	const char *reason = NULL;
+	int r = entry_peel_listed(entry, LEVEL_DOCUMENT, cancel);
+	/* What cannot be had just now is shown: who opens it is told why. */
+	if (r < 0)
+		return r == -ENOMEM || r == -EINTR ? r : 1;
+	return view->status(entry, view->open_level, &reason) == 0 && !entry_seal(entry).unfit;
+}
+
+int view_look(const struct view *view, struct entry *entry, const atomic_bool *cancel, bool *ret_has_size, uint64_t *ret_size)
+{
+	*ret_has_size = false;
+	entry_peel_quick(entry, view_shows_all(view) ? view->size_level : view->open_level);
+	int r = view_shows_all(view) ? 1 : is_of_view(view, entry, cancel);
+	if (r == 1)
+		*ret_has_size = !view->unlisted_size && entry_reached(entry, view->size_level) && view_size(view, entry, ret_size) == 0;
+	return r;
 }

@@ -4,6 +4,8 @@
 
 #include "ckfs/view.h"
 
-extern const struct view root_view, raw_view, frame_view, arrow_view, npy_view, msgpack_view, json_view, meta_view;
+#define VIEW_DECLARATION(number, name) extern const struct view name;
+VIEWS(VIEW_DECLARATION)
+#undef VIEW_DECLARATION
 
 #endif

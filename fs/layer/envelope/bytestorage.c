@@ -71,7 +71,7 @@ static int read_data(struct reading *reading, const struct msgpack_head *head)
 	e->data_offset = envelope_reader_at(reader);
 	reading->text = head->kind == MSGPACK_STR;
 	if (!e->integers && !is_string(head))
-		return fail(reading, "envelope's data is no bytes");
+		return fail(reading, "envelope's data is not bytes");
 	int r = e->integers ? read_integers(reading, head->value) : envelope_reader_skip(reader, head->value);
 	e->data_length = envelope_reader_at(reader) - e->data_offset;
 	/* It lies within the payload, so it is no more than BYTESTORAGE_MAX. */
@@ -95,8 +95,8 @@ static int read_checksum(struct reading *reading, const struct msgpack_head *hea
 static int read_original(struct reading *reading, const struct msgpack_head *head)
 {
 	if (!is_integer(head, UINT32_MAX))
-		return fail(reading, "envelope's original size is no 32-bit number");
-	reading->envelope.original = (uint32_t)head->value;
+		return fail(reading, "envelope's original size is not a 32-bit number");
+	reading->envelope.original = reading->envelope.room = (uint32_t)head->value;
 	return 0;
 }
 
@@ -105,7 +105,7 @@ static int read_format(struct reading *reading, const struct msgpack_head *head)
 	struct envelope_reader *reader = &reading->reader;
 	char *format = reading->envelope.format;
 	if (!is_string(head))
-		return fail(reading, "envelope's format is no name");
+		return fail(reading, "envelope's format is not a string");
 	if (head->value > sizeof reader->small && reading->quick)
 		return 1;
 	bool shown = head->value <= BYTESTORAGE_FORMAT_MAX;
@@ -149,7 +149,7 @@ static int read_name(struct reading *reading, enum field *ret)
 		return 0;
 	}
 	if (!is_string(&head))
-		return fail(reading, "envelope is a map with names that are none");
+		return fail(reading, "envelope is a map with a name that is not valid");
 	if (head.value >= sizeof name)
 		return envelope_reader_skip(reader, head.value);
 	r = envelope_reader_take(reader, name, (size_t)head.value);
@@ -224,7 +224,7 @@ static int read_envelope(struct reading *reading)
 		for (unsigned field = 0; field < FIELDS && r == 0; field++)
 			r = read_field(reading, (enum field)field);
 	} else {
-		return fail(reading, "no envelope: neither an array of four nor a map");
+		return fail(reading, "not an envelope: neither an array of four nor a map");
 	}
 	reading->envelope.strict = head.kind == MSGPACK_ARRAY && !reading->text && envelope_reader_left(&reading->reader) == 0;
 	return r;
@@ -235,7 +235,7 @@ static const char *over_limit(const struct bytestorage *envelope)
 	if (envelope->original > BYTESTORAGE_MAX)
 		return "document is over 512 MiB";
 	if (envelope->compressed == 0)
-		return "envelope claims a document out of no compressed bytes";
+		return "envelope has no compressed bytes, but claims a document";
 	if (envelope->original > (uint64_t)BYTESTORAGE_RATIO_MAX * envelope->compressed)
 		return "document is over 1000 times its compressed size";
 	return NULL;

@@ -18,55 +18,40 @@
 #include <errno.h>
 #define LZ4_STATIC_LINKING_ONLY /* for the margin */
 #include <lz4.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <xxhash.h>
 
 #define READ_SIZE ((size_t)1 << 20)
 #define MATCH_MIN 4
-#define HUGE_PAGE ((size_t)2 << 20)
+
+static bool is_cancelled(const atomic_bool *cancel)
+{
+	return cancel && atomic_load_explicit(cancel, memory_order_relaxed);
+}
 
 static void reader_done(struct envelope_reader *reader)
 {
 	envelope_reader_done(reader);
 }
 
-static int read_integers(const struct bytestorage *e, const struct slice *payload, const atomic_bool *cancel, uint8_t *to,
+/* Reads the block to the end of what was written, piece by piece: there is room for no more than what has been read, and a piece. */
+static int read_block(const struct bytestorage *e, const struct slice *payload, const atomic_bool *cancel, struct sink *to,
 	const char **ret_reason)
 {
 	cleanup_with(reader_done) struct envelope_reader reader;
 	envelope_reader_init(&reader, payload, e->data_offset, cancel);
-	int r = envelope_reader_widen(&reader);
-	if (r == 0)
-		r = envelope_reader_octets(&reader, e->compressed, to);
+	int r = e->integers ? envelope_reader_widen(&reader) : 0;
+	for (size_t at = 0, n; r == 0 && at < e->compressed; at += n) {
+		n = e->compressed - at < READ_SIZE ? e->compressed - at : READ_SIZE;
+		if (is_cancelled(cancel))
+			return -EINTR;
+		r = sink_room(to, n);
+		if (r == 0)
+			r = e->integers ? envelope_reader_octets(&reader, n, to->p) : slice_read(payload, e->data_offset + at, to->p, n);
+		to->p += r == 0 ? n : 0;
+	}
 	if (r == -EUCLEAN)
 		*ret_reason = reader.reason;
-	return r;
-}
-
-static int read_bytes(const struct bytestorage *e, const struct slice *payload, const atomic_bool *cancel, uint8_t *to)
-{
-	for (size_t at = 0, n; at < e->compressed; at += n) {
-		n = e->compressed - at < READ_SIZE ? e->compressed - at : READ_SIZE;
-		if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
-			return -EINTR;
-		int r = slice_read(payload, e->data_offset + at, to + at, n);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Room for a block. Large ones get huge pages: touching small ones for the first time costs as much as reading the block. */
-static uint8_t *block_new(size_t n)
-{
-	void *block = NULL;
-	if (n < HUGE_PAGE)
-		return malloc(n ? n : 1);
-	if (posix_memalign(&block, HUGE_PAGE, n) != 0)
-		return NULL;
-	(void)madvise(block, n, MADV_HUGEPAGE);
-	return block;
+	return r == 0 && is_cancelled(cancel) ? -EINTR : r;
 }
 
 /* Where the block lies in memory; NULL: it has to be read. */
@@ -90,15 +75,18 @@ static bool length_read(struct bytes *b, unsigned in_token, size_t *ret)
 	return true;
 }
 
-/* Decodes sequence by sequence into `room` bytes at `to`, or (NULL) only looks whether it could. */
-static bool sequences_decode(struct bytes b, uint8_t *to, size_t room, size_t *ret)
+/*
+ * Decodes sequence by sequence into `room` bytes at `to`, or (NULL) only looks whether it could. False: it cannot, or *cancel
+ * became true.
+ */
+static bool sequences_decode(struct bytes b, uint8_t *to, size_t room, const atomic_bool *cancel, size_t *ret)
 {
 	size_t done = 0, literals, match;
 	const uint8_t *p;
 	uint16_t offset;
 	uint8_t token;
 	for (;;) {
-		if (!bytes_u8(&b, &token) || !length_read(&b, token >> 4, &literals) || literals > room - done)
+		if (is_cancelled(cancel) || !bytes_u8(&b, &token) || !length_read(&b, token >> 4, &literals) || literals > room - done)
 			return false;
 		if (!bytes_take(&b, literals, &p))
 			return false;
@@ -135,21 +123,21 @@ static bool has_zeros(const uint8_t *block, size_t n)
 	return false;
 }
 
-static bool block_decode(const uint8_t *block, size_t n, uint8_t *to, size_t room, size_t *ret)
+static bool block_decode(const uint8_t *block, size_t n, uint8_t *to, size_t room, const atomic_bool *cancel, size_t *ret)
 {
 	uint8_t nothing;
 	int made = LZ4_decompress_safe((const char *)block, room ? (char *)to : (char *)&nothing, (int)n, (int)room);
 	if (made < 0)
-		return sequences_decode(bytes_of(block, n), to, room, ret);
+		return sequences_decode(bytes_of(block, n), to, room, cancel, ret);
 	*ret = (size_t)made;
 	return true;
 }
 
 /* Of a block that was decoded: whether liblz4 took what is malformed. */
-static bool is_malformed(const uint8_t *block, size_t n, size_t room)
+static bool is_malformed(const uint8_t *block, size_t n, size_t room, const atomic_bool *cancel)
 {
 	size_t made;
-	return has_zeros(block, n) && !sequences_decode(bytes_of(block, n), NULL, room, &made);
+	return has_zeros(block, n) && !sequences_decode(bytes_of(block, n), NULL, room, cancel, &made);
 }
 
 static bool checksum_is(const uint8_t *document, size_t n, const uint8_t checksum[static 8])
@@ -159,23 +147,10 @@ static bool checksum_is(const uint8_t *document, size_t n, const uint8_t checksu
 	return memcmp(canonical.digest, checksum, sizeof canonical.digest) == 0;
 }
 
-/* Whether the block can be read to where the document goes. */
-static bool fits_in_place(const struct bytestorage *e)
-{
-	return e->compressed < e->original;
-}
-
 size_t bytestorage_room(const struct bytestorage *envelope)
 {
-	size_t original = envelope->original;
-	return fits_in_place(envelope) ? LZ4_DECOMPRESS_INPLACE_BUFFER_SIZE(original) : original;
-}
-
-static int read_block(const struct bytestorage *e, const struct slice *payload, const atomic_bool *cancel, uint8_t *to,
-	const char **ret_reason)
-{
-	int r = e->integers ? read_integers(e, payload, cancel, to, ret_reason) : read_bytes(e, payload, cancel, to);
-	return r == 0 && cancel && atomic_load_explicit(cancel, memory_order_relaxed) ? -EINTR : r;
+	size_t most = envelope->room > envelope->compressed ? envelope->room : envelope->compressed;
+	return LZ4_DECOMPRESS_INPLACE_BUFFER_SIZE(most);
 }
 
 /* 1: that is the document. 0: it has to be looked at with care. -errno. */
@@ -183,10 +158,11 @@ static int decode_in_place(const struct bytestorage *e, const struct slice *payl
 	const char **ret_reason)
 {
 	uint8_t *block = to + bytestorage_room(e) - e->compressed;
-	int r = read_block(e, payload, cancel, block, ret_reason);
+	struct sink there = {.p = block, .end = block + e->compressed};
+	int r = read_block(e, payload, cancel, &there, ret_reason);
 	if (r < 0)
 		return r;
-	int made = LZ4_decompress_safe((const char *)block, (char *)to, (int)e->compressed, (int)e->original);
+	int made = LZ4_decompress_safe((const char *)block, (char *)to, (int)e->compressed, (int)e->room);
 	return made == (int)e->original && checksum_is(to, e->original, e->checksum);
 }
 
@@ -194,14 +170,15 @@ static int decode_with_care(const struct bytestorage *e, const uint8_t *block, b
 	const char **ret_reason)
 {
 	size_t made;
-	bool decoded = block_decode(block, e->compressed, to, e->original, &made);
-	bool right = decoded && verify && checksum_is(to, made, e->checksum);
-	if (!decoded || (!right && is_malformed(block, e->compressed, e->original))) {
-		*ret_reason = "the LZ4 block is malformed, or larger than its envelope says";
+	bool decoded = block_decode(block, e->compressed, to, e->room, cancel, &made);
+	bool right = decoded && !is_cancelled(cancel) && verify && checksum_is(to, made, e->checksum);
+	bool sound = right || (decoded && !is_malformed(block, e->compressed, e->room, cancel));
+	if (is_cancelled(cancel))
+		return -EINTR;
+	if (!sound) {
+		*ret_reason = BYTESTORAGE_MALFORMED;
 		return -EUCLEAN;
 	}
-	if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
-		return -EINTR;
 	/* Before the size: also of a document that is too short, the checksum tells whether it was altered. */
 	if (verify && !right) {
 		*ret_reason = "checksum does not match";
@@ -215,22 +192,21 @@ static int decode_with_care(const struct bytestorage *e, const uint8_t *block, b
 }
 
 int bytestorage_decode(const struct bytestorage *envelope, const struct slice *payload, bool verify, const atomic_bool *cancel,
-	uint8_t *to, const char **ret_reason)
+	uint8_t *to, struct sink *spare, const char **ret_reason)
 {
-	cleanup_free uint8_t *copy = NULL;
 	const uint8_t *block = block_in_memory(envelope, payload);
-	int r;
-	if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
+	if (is_cancelled(cancel))
 		return -EINTR;
 	if (block)
 		return decode_with_care(envelope, block, verify, cancel, to, ret_reason);
 	/* Without the checksum nobody can tell whether it went well. */
-	if (verify && fits_in_place(envelope)) {
-		r = decode_in_place(envelope, payload, cancel, to, ret_reason);
+	if (verify && !spare) {
+		int r = decode_in_place(envelope, payload, cancel, to, ret_reason);
 		if (r != 0)
 			return r < 0 ? r : 0;
 	}
-	copy = block_new(envelope->compressed);
-	r = copy ? read_block(envelope, payload, cancel, copy, ret_reason) : -ENOMEM;
-	return r < 0 ? r : decode_with_care(envelope, copy, verify, cancel, to, ret_reason);
+	if (!spare)
+		return 1;
+	int r = read_block(envelope, payload, cancel, spare, ret_reason);
+	return r < 0 ? r : decode_with_care(envelope, spare->p - envelope->compressed, verify, cancel, to, ret_reason);
 }

@@ -1,6 +1,6 @@
 /*
  * Reads a ByteStorage envelope out of a payload by few and small reads, or in constant memory where it must be
- * walked. Private to bytestorage.c and bytestorage_decode.c.
+ * walked. Private to bytestorage*.c.
  *
  * 0; -EUCLEAN with static text in reader->reason; -EINTR; -EIO; -ENOMEM.
  */
@@ -8,7 +8,7 @@
 #define CKFS_ENVELOPE_READER_H
 
 #include "ckfs/slice.h"
-#include "msgpack_head.h"
+#include "fs/layer/msgpack/msgpack_head.h"
 
 #include <stdatomic.h>
 

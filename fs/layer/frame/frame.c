@@ -49,13 +49,15 @@ static int read_prefix(const struct slice *value, const struct first *first, uin
 }
 
 /* Feeds the header from where the first read ends. */
-static int feed_rest(struct json_scan *scan, const struct slice *value, uint64_t from, uint64_t to)
+static int feed_rest(struct json_scan *scan, const struct slice *value, uint64_t from, uint64_t to, const atomic_bool *cancel)
 {
 	cleanup_free uint8_t *buf = malloc(NEXT_READS);
 	if (!buf)
 		return -ENOMEM;
 	while (from < to) {
 		size_t n = to - from < NEXT_READS ? (size_t)(to - from) : NEXT_READS;
+		if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
+			return -EINTR;
 		int r = slice_read(value, from, buf, n);
 		if (r < 0)
 			return r;
@@ -68,17 +70,17 @@ static int feed_rest(struct json_scan *scan, const struct slice *value, uint64_t
 }
 
 static int feed_header(struct json_scan *scan, const struct slice *value, const struct first *first, uint64_t offset,
-		       uint64_t length)
+		       uint64_t length, const atomic_bool *cancel)
 {
 	size_t here = first->n - (size_t)offset;
 	if (length <= here)
 		return json_scan_feed(scan, first->bytes + offset, (size_t)length);
 	int r = json_scan_feed(scan, first->bytes + offset, here);
-	return r != 0 ? r : feed_rest(scan, value, first->n, offset + length);
+	return r != 0 ? r : feed_rest(scan, value, first->n, offset + length, cancel);
 }
 
-static int read_header(const struct slice *value, const struct first *first, uint32_t length, struct frame *ret,
-		       const char **ret_reason)
+static int read_header(const struct slice *value, const struct first *first, uint32_t length, const atomic_bool *cancel,
+		       struct frame *ret, const char **ret_reason)
 {
 	struct frame frame = {.kind = FRAME_V3, .header_offset = PREFIX_LENGTH, .header_length = length};
 	cleanup_with(frame_capture_done) struct frame_capture capture;
@@ -93,7 +95,7 @@ static int read_header(const struct slice *value, const struct first *first, uin
 	}
 	frame_capture_init(&capture, "s", "m");
 	json_scan_init(&scan, JSON_PYTHON, frame_capture_event, &capture);
-	int r = feed_header(&scan, value, first, frame.header_offset, frame.header_length);
+	int r = feed_header(&scan, value, first, frame.header_offset, frame.header_length, cancel);
 	if (r == 0)
 		r = json_scan_end(&scan);
 	if (r == 0 && !frame_capture_take(&capture, &frame.meta, ret_reason))
@@ -118,7 +120,7 @@ static bool may_begin_object(const struct first *first)
 	return spaces == first->n ? first->n == FIRST_READ : first->bytes[spaces] == '{';
 }
 
-int frame_read(const struct slice *value, bool interop, struct frame *ret, const char **ret_reason)
+int frame_read(const struct slice *value, bool interop, uint32_t most, const atomic_bool *cancel, struct frame *ret, const char **ret_reason)
 {
 	struct frame whole = {
 		.kind = interop ? FRAME_INTEROP : FRAME_NONE,
@@ -136,7 +138,7 @@ int frame_read(const struct slice *value, bool interop, struct frame *ret, const
 	if (r == 0)
 		r = read_prefix(value, &first, &length, ret_reason);
 	if (r == 0)
-		return read_header(value, &first, length, ret, ret_reason);
+		return length > most ? -ENODATA : read_header(value, &first, length, cancel, ret, ret_reason);
 	if (r < 0)
 		return r;
 	whole.maybe_legacy = may_begin_object(&first);

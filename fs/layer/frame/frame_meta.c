@@ -200,7 +200,7 @@ static const char *fault_text(unsigned faults)
 	if (faults & FAULT_SERIALIZER)
 		return "the serializer's name is too long or holds a NUL";
 	if (faults & FAULT_METADATA)
-		return "the metadata is no object";
+		return "the metadata is not an object";
 	return faults ? members[__builtin_ctz(faults)].fault : NULL;
 }
 
@@ -208,7 +208,7 @@ bool frame_capture_take(struct frame_capture *capture, struct frame_meta *ret, c
 {
 	if (!capture->has_object || !capture->meta.serializer) {
 		if (ret_reason)
-			*ret_reason = capture->has_object ? "frame header names no serializer" : "frame header is no JSON object";
+			*ret_reason = capture->has_object ? "frame header names no serializer" : "frame header is not a JSON object";
 		return false;
 	}
 	*ret = capture->meta;

@@ -1,4 +1,5 @@
-#include "json_scan_private.h"
+#include "json_state.h"
+#include "json_string.h"
 
 void json_scan_init(struct json_scan *scan, enum json_dialect dialect, json_event_fn *on_event, void *arg)
 {

@@ -1,6 +1,6 @@
-/* What json_scan.c (structure, numbers, names) and json_string.c (strings) share. */
-#ifndef CKFS_JSON_SCAN_PRIVATE_H
-#define CKFS_JSON_SCAN_PRIVATE_H
+/* Where a scan stands, for json_scan.c (structure, numbers, names) and json_string.c (strings). */
+#ifndef CKFS_JSON_STATE_H
+#define CKFS_JSON_STATE_H
 
 #include "ckfs/json_scan.h"
 
@@ -27,13 +27,6 @@ enum state {
 	IN_E_SIGN,
 	IN_EXPONENT,
 };
-
-/*
- * Every reader takes the bytes from p to end (at least one) and returns where it
- * stopped. When it ends the scan it sets scan->result, and where it stopped is void.
- */
-const uint8_t *json_read_string(struct json_scan *scan, const uint8_t *p, const uint8_t *end);
-const uint8_t *json_read_escape(struct json_scan *scan, const uint8_t *p, const uint8_t *end);
 
 static inline void json_fail(struct json_scan *scan)
 {

@@ -1,5 +1,6 @@
 /* The strings of JSON: plain runs are handed out where they lie, escapes are decoded, UTF-8 is checked. */
-#include "json_scan_private.h"
+#include "json_state.h"
+#include "json_string.h"
 
 #include <endian.h>
 #include <string.h>

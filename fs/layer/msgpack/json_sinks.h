@@ -9,7 +9,7 @@
 #ifndef CKFS_JSON_SINKS_H
 #define CKFS_JSON_SINKS_H
 
-#include "json_write.h"
+#include "fs/layer/json/json_write.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -5,21 +5,26 @@
  *   series      {"name": name, "index": [value…] | nil} and the members of its column
  *   column      {"type": "numeric", "data": bin, "dtype": str} | {"type": "object", "data": [value…]}
  *
- * Of a name that a map holds twice the last counts, as in Python. Time is linear in the document, whatever it holds.
+ * Of a name that a map holds twice the last counts, as in Python. Time is linear in the document, whatever it holds: what is compared or read
+ * more than once, a name or a dtype, is short.
  */
 #include "ckfs/cleanup.h"
 #include "ckfs/msgpack.h"
 #include "ckfs/numpy.h"
 #include "msgpack_head.h"
 
+#include <errno.h>
 #include <inttypes.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define UNKNOWN_ROWS UINT64_MAX
 
-/* A longer name or dtype is not shown. */
+/* A longer name or dtype is not shown, nor is anything of the column. */
 #define TEXT_MAX 4096
+
+/* The same of a name that is still to be read: any value may be one. */
+#define NAME_MAX_SIZE (TEXT_MAX + MSGPACK_HEAD_MAX)
 
 /* One value of the document, head and all. n is 0: there is none. */
 struct value {
@@ -37,14 +42,19 @@ struct column {
 	struct column_info info;
 };
 
-/* Moves past one value. False only on what msgpack_walk() would not have passed. */
-static bool value_take(struct bytes *b, struct value *ret)
+static bool is_cancelled(const atomic_bool *cancel)
+{
+	return cancel && atomic_load_explicit(cancel, memory_order_relaxed);
+}
+
+/* Moves past one value. False when *cancel became true, else only on what msgpack_walk() would not have passed. */
+static bool value_take(struct bytes *b, const atomic_bool *cancel, struct value *ret)
 {
 	struct msgpack_head head;
 	struct bytes rest = *b;
 	const uint8_t *p;
 	for (uint64_t left = 1; left > 0; left--) {
-		if (!msgpack_head_read(&rest, &head))
+		if (is_cancelled(cancel) || !msgpack_head_read(&rest, &head))
 			return false;
 		if (head.kind == MSGPACK_ARRAY || head.kind == MSGPACK_MAP)
 			left += head.kind == MSGPACK_MAP ? 2 * head.value : head.value;
@@ -87,7 +97,7 @@ struct wanted {
 	struct value value;
 };
 
-static bool map_find(const struct value *map, struct wanted *wanted, size_t count)
+static bool map_find(const struct value *map, const atomic_bool *cancel, struct wanted *wanted, size_t count)
 {
 	uint64_t pairs;
 	struct bytes inside;
@@ -95,7 +105,7 @@ static bool map_find(const struct value *map, struct wanted *wanted, size_t coun
 	if (!value_open(map, MSGPACK_MAP, &pairs, &inside))
 		return false;
 	for (; pairs > 0; pairs--) {
-		if (!value_take(&inside, &name) || !value_take(&inside, &value))
+		if (!value_take(&inside, cancel, &name) || !value_take(&inside, cancel, &value))
 			return false;
 		for (size_t i = 0; i < count; i++)
 			if (value_is_text(&name, wanted[i].name))
@@ -104,10 +114,10 @@ static bool map_find(const struct value *map, struct wanted *wanted, size_t coun
 	return true;
 }
 
-static bool info_read(const struct value *map, struct column_info *ret)
+static bool info_read(const struct value *map, const atomic_bool *cancel, struct column_info *ret)
 {
 	struct wanted members[] = {{.name = "type"}, {.name = "data"}, {.name = "dtype"}};
-	if (!map_find(map, members, COUNT(members)))
+	if (!map_find(map, cancel, members, COUNT(members)))
 		return false;
 	*ret = (struct column_info){.type = members[0].value, .data = members[1].value, .dtype = members[2].value};
 	return true;
@@ -122,6 +132,8 @@ static uint64_t info_rows(const struct column_info *info)
 		return value_open(&info->data, MSGPACK_ARRAY, &n, &inside) ? n : UNKNOWN_ROWS;
 	if (!value_is_text(&info->type, "numeric") || !value_open(&info->data, MSGPACK_BIN, &length, &inside) ||
 	    !value_open(&info->dtype, MSGPACK_STR, &n, &dtype))
+		return UNKNOWN_ROWS;
+	if (n > TEXT_MAX)
 		return UNKNOWN_ROWS;
 	if (numpy_descr((const char *)dtype.p, (size_t)n, &array) < 0 || array.itemsize == 0 || length % array.itemsize != 0)
 		return UNKNOWN_ROWS;
@@ -197,12 +209,12 @@ static void description_write(uint64_t rows, const struct column *columns, size_
 		buf_puts(buf, "]}");
 }
 
-/* By name, as it is written: the SDK writes a column's name twice alike. */
+/* By name, as it is written: the SDK writes a column's name twice alike. Of long ones the beginning has to do. */
 static int name_compare(const struct value *a, const struct value *b)
 {
 	if (a->n != b->n)
 		return a->n < b->n ? -1 : 1;
-	return memcmp(a->p, b->p, a->n);
+	return memcmp(a->p, b->p, a->n < NAME_MAX_SIZE ? a->n : NAME_MAX_SIZE);
 }
 
 static int by_name(const void *a, const void *b)
@@ -231,7 +243,7 @@ static size_t columns_search(const struct column *columns, size_t count, const s
 }
 
 /* Gives the shown columns what the data says of them. */
-static bool columns_fill(struct column *columns, size_t count, const struct value *data)
+static bool columns_fill(struct column *columns, size_t count, const struct value *data, const atomic_bool *cancel)
 {
 	uint64_t pairs;
 	struct bytes inside;
@@ -241,10 +253,12 @@ static bool columns_fill(struct column *columns, size_t count, const struct valu
 	qsort(columns, count, sizeof *columns, by_name);
 	for (; pairs > 0; pairs--) {
 		struct column_info info;
-		if (!value_take(&inside, &name) || !value_take(&inside, &map))
+		if (!value_take(&inside, cancel, &name) || !value_take(&inside, cancel, &map))
 			return false;
+		if (name.n > NAME_MAX_SIZE)
+			continue;
 		size_t i = columns_search(columns, count, &name);
-		if (i < count && name_compare(&columns[i].name, &name) == 0 && info_read(&map, &info))
+		if (i < count && name_compare(&columns[i].name, &name) == 0 && info_read(&map, cancel, &info))
 			columns[i].info = info;
 	}
 	/* Only now to those that have the same name, so that many of them cost no more. */
@@ -273,7 +287,8 @@ static uint64_t frame_rows(const struct value *index, const struct column *colum
 	return rows;
 }
 
-static bool describe_frame(const struct value *names, const struct value *index, const struct value *data, struct buf *buf)
+static bool describe_frame(const struct value *names, const struct value *index, const struct value *data, const atomic_bool *cancel,
+	struct buf *buf)
 {
 	uint64_t total;
 	struct bytes inside;
@@ -287,31 +302,39 @@ static bool describe_frame(const struct value *names, const struct value *index,
 	}
 	for (size_t i = 0; i < shown; i++) {
 		columns[i].place = i;
-		if (!value_take(&inside, &columns[i].name))
+		if (!value_take(&inside, cancel, &columns[i].name))
 			return false;
 	}
-	if (!columns_fill(columns, shown, data))
+	if (!columns_fill(columns, shown, data, cancel))
 		return false;
 	description_write(frame_rows(index, columns, shown), columns, shown, total, buf);
 	return true;
 }
 
-bool msgpack_describe_columns(const uint8_t *document, size_t n, struct buf *buf)
+static bool describe(const uint8_t *document, size_t n, const atomic_bool *cancel, struct buf *buf)
 {
 	const struct value whole = {.p = document, .n = n};
 	struct wanted members[] = {
 		{.name = "columns"}, {.name = "index"}, {.name = "data"}, {.name = "name"}, {.name = "type"}, {.name = "dtype"},
 	};
-	if (!map_find(&whole, members, COUNT(members)))
+	if (!map_find(&whole, cancel, members, COUNT(members)))
 		return false;
 	const struct value *names = &members[0].value, *index = &members[1].value, *data = &members[2].value;
 	if (!value_is_kind(index, MSGPACK_NIL) && !value_is_kind(index, MSGPACK_ARRAY))
 		return false;
 	if (names->n > 0)
-		return describe_frame(names, index, data, buf);
+		return describe_frame(names, index, data, cancel, buf);
 	struct column column = {.name = members[3].value, .info = {members[4].value, *data, members[5].value}};
 	if (column.name.n == 0 || column.info.type.n == 0 || data->n == 0)
 		return false;
 	description_write(frame_rows(index, &column, 1), &column, 1, 1, buf);
 	return true;
+}
+
+int msgpack_describe_columns(const uint8_t *document, size_t n, const atomic_bool *cancel, struct buf *buf)
+{
+	bool known = describe(document, n, cancel, buf);
+	if (!known && is_cancelled(cancel))
+		return -EINTR;
+	return buf->failed ? -ENOMEM : known;
 }

@@ -268,8 +268,8 @@ int msgpack_to_json(const uint8_t *document, size_t n, struct sink *sink, const 
 	if (r >= 0)
 		r = r == 1 && at == n ? meter_flush(&w->meter) : -EUCLEAN;
 	if (r == -EUCLEAN)
-		*ret_reason = w->reason ? w->reason : "no whole MessagePack document";
+		*ret_reason = w->reason ? w->reason : "not one whole MessagePack document";
 	if (r == -EFBIG && w->meter.too_long)
-		*ret_reason = "its JSON text is over 1 GiB";
+		*ret_reason = JSON_TOO_LONG;
 	return r;
 }

@@ -53,13 +53,13 @@ static int head_read(struct bytes b, size_t n, struct ndarray *a, const char **r
 	/* A dtype longer than what was read is no plain one: its beginning tells. */
 	int r = numpy_descr((const char *)b.p, length < b.left ? length : b.left, a);
 	if (r < 0) {
-		*ret_reason = r == -EOPNOTSUPP ? "array's dtype has no plain .npy form" : "array's dtype is none";
+		*ret_reason = r == -EOPNOTSUPP ? "array's dtype has no plain .npy form" : "array's dtype is not valid";
 		return r;
 	}
 	if (!bytes_take(&b, length, &dtype) || !bytes_u16le(&b, &length) || !bytes_take(&b, length, &shape))
 		goto cut_short;
 	if (length % 4 != 0 || length / 4 > NUMPY_DIMENSIONS_MAX) {
-		*ret_reason = "array's shape is none";
+		*ret_reason = "array's shape is not valid";
 		return -EUCLEAN;
 	}
 	a->data_offset = n - b.left;

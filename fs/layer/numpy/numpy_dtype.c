@@ -120,7 +120,7 @@ static bool is_number(char kind, uint32_t size)
 /* "f8", "U3": a letter and a size. */
 static bool read_sized(struct bytes b, struct plain *ret)
 {
-	struct plain plain;
+	struct plain plain = {0};
 	uint8_t kind;
 	if (!bytes_u8(&b, &kind) || !read_count(&b, &plain.size) || b.left > 0)
 		return false;
@@ -167,7 +167,7 @@ static bool read_time(struct bytes b, struct plain *ret, char *unit, size_t size
 
 static bool read_plain(struct bytes b, struct ndarray *ret)
 {
-	struct plain plain;
+	struct plain plain = {0};
 	char order = '<', unit[sizeof ret->descr - 4] = "";
 	if (!read_name(b, &plain)) {
 		if (bytes_match(&b, ">", 1))

@@ -7,9 +7,6 @@
 /* The spec's "at least 32 bytes". */
 #define MASTER_MIN 32
 
-/* HKDF's salt for a longer tenant is refused by cachekit-core, and so is an empty one. */
-#define TENANT_MAX 1024
-
 #define SALT_NAME "cachekit_v1_"
 #define DOMAIN "encryption"
 #define FINGERPRINT_NAME "key_fingerprint_v1"
@@ -94,12 +91,12 @@ static int add_previous(struct keyring *k, const char *list, bool has_current, s
 		if (n == 0)
 			continue;
 		if (++position == KEYRING_MAX)
-			return error_set(error, -EINVAL, "%s: more than %d keys; take out those that seal no entry any more", name, KEYRING_MAX - 1);
+			return error_set(error, -EINVAL, "%s: more than %d keys; take out keys with which no entry is sealed any more", name, KEYRING_MAX - 1);
 		int r = add_key(k, item, n, name, position, error);
 		if (r < 0)
 			return r;
 		if (has_current && is_current_key(k, k->count - 1))
-			return error_set(error, -EINVAL, "%s: key %u is the current key; take it out, a key that was replaced never becomes the current one",
+			return error_set(error, -EINVAL, "%s: key %u is the current key; take it out: only keys that were replaced belong here",
 				name, position);
 	}
 	return 0;
@@ -138,7 +135,7 @@ static int read_deployment(const char *uuid, char ret[static UUID_TEXT_SIZE + 1]
 	char text[UUID_SPELLING_MAX + 1] = "";
 	size_t n = uuid ? strlen(uuid) : 0;
 	if (n == 0) {
-		strcpy(ret, "default");
+		strcpy(ret, KEYRING_DEFAULT_TENANT);
 		return 0;
 	}
 	if (n < sizeof text)
@@ -151,7 +148,7 @@ static int read_deployment(const char *uuid, char ret[static UUID_TEXT_SIZE + 1]
 		ret[to] = '\0';
 	}
 	sodium_memzero(text, sizeof text);
-	return good ? 0 : error_set(error, -EINVAL, "CACHEKIT_DEPLOYMENT_UUID: no UUID; give the one the application has, or unset it");
+	return good ? 0 : error_set(error, -EINVAL, "CACHEKIT_DEPLOYMENT_UUID: not a UUID; give the one the application has, or unset it");
 }
 
 /* Memory for all keys that these texts can hold. */
@@ -236,7 +233,7 @@ static void hmac(const void *key, size_t key_length, const void *a, size_t n, co
 }
 
 /* The salt; returns its length. */
-static size_t make_salt(const char *tenant, size_t n, uint8_t ret[static sizeof SALT_NAME + 1 + sizeof DOMAIN + 2 + TENANT_MAX])
+static size_t make_salt(const char *tenant, size_t n, uint8_t ret[static sizeof SALT_NAME + 1 + sizeof DOMAIN + 2 + KEYRING_TENANT_MAX])
 {
 	uint8_t *p = mempcpy(ret, SALT_NAME, strlen(SALT_NAME));
 	*p++ = (uint8_t)strlen(DOMAIN);
@@ -249,11 +246,11 @@ static size_t make_salt(const char *tenant, size_t n, uint8_t ret[static sizeof 
 
 int keyring_derive(const struct keyring *keyring, unsigned number, const char *tenant, uint8_t ret[static KEYRING_KEY_SIZE])
 {
-	uint8_t salt[sizeof SALT_NAME + 1 + sizeof DOMAIN + 2 + TENANT_MAX];
+	uint8_t salt[sizeof SALT_NAME + 1 + sizeof DOMAIN + 2 + KEYRING_TENANT_MAX];
 	uint8_t extracted[crypto_auth_hmacsha256_BYTES];
 	const size_t *start = &keyring->start[number];
 	size_t n = tenant ? strlen(tenant) : 0;
-	if (n == 0 || n > TENANT_MAX)
+	if (n == 0 || n > KEYRING_TENANT_MAX)
 		return -EUCLEAN;
 	/* HKDF (RFC 5869): extract, then the first block of expand, which is as long as the key. */
 	hmac(salt, make_salt(tenant, n, salt), keyring->bytes + start[0], start[1] - start[0], "", 0, extracted);
