@@ -19,11 +19,32 @@ bool entry_is_sound(const struct entry *entry, unsigned have)
 	return !(have & HAVE_VERDICT) || entry->verdict.fault == 0;
 }
 
-static bool is_rendered(const struct entry *entry, unsigned have, bool with_text)
+bool entry_is_rendered(const struct entry *entry, enum level level)
 {
-	if (!(have & HAVE_RENDERED))
+	return level >= LEVEL_RENDERINGS && renderings[rendering_of(level)].applies(&entry->document, &entry->frame);
+}
+
+/* Of a rendering that is not made of the document: the same of the document itself. */
+static enum level level_of_document(const struct entry *entry, enum level level)
+{
+	if (level < LEVEL_RENDERINGS || entry_is_rendered(entry, level))
+		return level;
+	return level == LEVEL_RENDERING_SIZED(rendering_of(level)) ? LEVEL_SIZED : LEVEL_BODY;
+}
+
+/* Whether a level comes to nothing for such a document: it is not rendered so, nor is it that already. */
+static bool is_foreign(const struct entry *entry, enum level level)
+{
+	return level >= LEVEL_RENDERINGS && !entry_is_rendered(entry, level) && renderings[rendering_of(level)].as_is != entry->document.kind;
+}
+
+/* Of a sound document. */
+static bool rendering_is_at(const struct entry *entry, unsigned have, enum level level)
+{
+	const enum rendering n = rendering_of(level);
+	if (!(have & HAVE_RENDERED(n)))
 		return false;
-	return !with_text || entry->rendered.fault < 0 || (have & HAVE_JSON);
+	return level == LEVEL_RENDERING_SIZED(n) || entry->renderings[n].rendered.fault < 0 || (have & HAVE_RENDERING(n));
 }
 
 /* Of a document that was found. */
@@ -31,25 +52,21 @@ static bool document_is_at(const struct entry *entry, unsigned have, enum level 
 {
 	const struct document *d = &entry->document;
 	bool checked = (have & HAVE_VERDICT) || !entry_wants_check(entry), sound = entry_is_sound(entry, have);
-	bool sized = !sound || d->has_size || (have & HAVE_VERDICT);
 	bool here = (have & HAVE_BODY) && ((have & HAVE_WHOLE) || entry->body.storage != entry->payload.storage);
-	bool at_hand = checked && (!sound || here);
+	if (is_foreign(entry, level))
+		return true;
+	level = level_of_document(entry, level);
 	switch (level) {
+	case LEVEL_DOCUMENT:
+		return true;
 	case LEVEL_SIZED:
-		return sized;
+		return !sound || d->has_size || (have & HAVE_VERDICT);
 	case LEVEL_CHECKED:
 		return checked;
 	case LEVEL_BODY:
-		return at_hand;
-	case LEVEL_JSON_SIZED:
-	case LEVEL_JSON:
-		if (d->kind == DOCUMENT_MSGPACK)
-			return !sound || is_rendered(entry, have, level == LEVEL_JSON);
-		return d->kind != DOCUMENT_JSON || (level == LEVEL_JSON ? at_hand : sized);
-	case LEVEL_SUMMARY:
-		return !document_has_columns(d, &entry->frame) || (checked && !sound) || (have & HAVE_SUMMARY);
+		return checked && (!sound || here);
 	default:
-		return true;
+		return !sound || rendering_is_at(entry, have, level);
 	}
 }
 
@@ -72,10 +89,8 @@ bool entry_is_at(const struct entry *entry, unsigned have, enum level level)
 
 static unsigned parts_of(struct entry *entry)
 {
-	pthread_mutex_lock(&entry->lock);
-	unsigned have = entry->have;
-	pthread_mutex_unlock(&entry->lock);
-	return have;
+	LOCK(&entry->lock);
+	return entry->have;
 }
 
 bool entry_reached(struct entry *entry, enum level level)
@@ -83,11 +98,9 @@ bool entry_reached(struct entry *entry, enum level level)
 	return entry_is_at(entry, parts_of(entry), level);
 }
 
-struct version entry_record(const struct entry *entry)
+bool entry_first_error(struct entry *entry, int error)
 {
-	struct version record = entry->stored.version;
-	record.id[sizeof record.id - 1] ^= entry->interop;
-	return record;
+	return learnt_first_error(entry->entries->learnt, &entry->id, error);
 }
 
 const struct key *entry_key(const struct entry *entry)
@@ -95,9 +108,9 @@ const struct key *entry_key(const struct entry *entry)
 	return &entry->key;
 }
 
-bool entry_is_interop(const struct entry *entry)
+bool entry_goes_by_text(const struct entry *entry)
 {
-	return entry->interop;
+	return entry->id.by_text;
 }
 
 const struct stored *entry_stored(const struct entry *entry)
@@ -126,12 +139,11 @@ const struct document *entry_document(const struct entry *entry)
 }
 
 /* Who has an entry at hand uses what is kept of it without asking for it. */
-static void touch(const struct entry *entry, enum form form)
+static const struct slice *touch(const struct entry *entry, enum form form, const struct slice *content)
 {
-	struct version record = entry_record(entry);
-	const struct slice *slice = form == FORM_JSON ? &entry->json : &entry->body;
-	if (storage_is_charged(slice->storage))
-		cache_touch(entry->entries->cache, &record, form);
+	if (storage_is_charged(content->storage))
+		decoded_touch(entry->entries->decoded, &entry->id, form);
+	return content;
 }
 
 int entry_document_size(struct entry *entry, uint64_t *ret)
@@ -143,8 +155,7 @@ int entry_document_size(struct entry *entry, uint64_t *ret)
 
 const struct slice *entry_body(const struct entry *entry)
 {
-	touch(entry, FORM_DOCUMENT);
-	return &entry->body;
+	return touch(entry, FORM_DOCUMENT, &entry->body);
 }
 
 const struct ndarray *entry_array(const struct entry *entry)
@@ -152,15 +163,19 @@ const struct ndarray *entry_array(const struct entry *entry)
 	return &entry->document.array;
 }
 
-uint64_t entry_json_size(const struct entry *entry)
+uint64_t entry_rendering_size(struct entry *entry, enum rendering rendering)
 {
-	return entry->rendered.size;
+	uint64_t size = entry->renderings[rendering].rendered.size;
+	if (!entry_is_rendered(entry, LEVEL_RENDERING(rendering)))
+		entry_document_size(entry, &size);
+	return size;
 }
 
-const struct slice *entry_json(const struct entry *entry)
+const struct slice *entry_rendering(const struct entry *entry, enum rendering rendering)
 {
-	touch(entry, FORM_JSON);
-	return &entry->json;
+	if (!entry_is_rendered(entry, LEVEL_RENDERING(rendering)))
+		return entry_body(entry);
+	return touch(entry, FORM_RENDERING(rendering), &entry->renderings[rendering].content);
 }
 
 enum envelope entry_envelope(struct entry *entry)
@@ -183,11 +198,6 @@ bool entry_compression(struct entry *entry, uint64_t *ret_compressed, uint64_t *
 	return decoded || d->has_storage;
 }
 
-const struct slice *entry_columns(const struct entry *entry)
-{
-	return &entry->columns;
-}
-
 struct seal_state entry_seal(struct entry *entry)
 {
 	unsigned have = parts_of(entry);
@@ -200,6 +210,8 @@ struct seal_state entry_seal(struct entry *entry)
 		.unfit = (have & HAVE_DOCUMENT) && (entry->unfit || entry->document.fault == -ENOKEY),
 		.key = -1,
 	};
+	if (opened && !says && entry->frame.kind == FRAME_NONE)
+		state.bare_tenant = entries_bare_tenant(entry->entries);
 	if (opened)
 		state.key = entry->verdict.key;
 	else if ((have & HAVE_DOCUMENT) && entry->opens && !entry->unfit)
@@ -233,11 +245,9 @@ int entry_fault(struct entry *entry, enum level level, const char **ret_reason)
 	if (level <= LEVEL_PAYLOAD_WHOLE)
 		return 0;
 	const struct document *d = &entry->document;
-	bool asks_json = level == LEVEL_JSON_SIZED || level == LEVEL_JSON;
+	level = level_of_document(entry, level);
 	/* An open tells what a check found, and a lookup only if the size hangs on it: each fails at the same place every time. */
 	bool asks_verdict = level >= LEVEL_CHECKED || !d->has_size;
-	if (asks_json && level == LEVEL_JSON_SIZED && d->kind != DOCUMENT_MSGPACK)
-		asks_verdict = !d->has_size;
 	if ((have & HAVE_VERDICT) && asks_verdict && entry->verdict.fault < 0) {
 		*ret_reason = entry->verdict.reason;
 		return entry->verdict.fault;
@@ -246,9 +256,10 @@ int entry_fault(struct entry *entry, enum level level, const char **ret_reason)
 		*ret_reason = d->reason;
 		return d->fault;
 	}
-	if ((have & HAVE_RENDERED) && asks_json && entry->rendered.fault < 0) {
-		*ret_reason = entry->rendered.reason;
-		return entry->rendered.fault;
-	}
-	return 0;
+	if (level < LEVEL_RENDERINGS || !(have & HAVE_RENDERED(rendering_of(level))))
+		return 0;
+	const struct rendered *rendered = &entry->renderings[rendering_of(level)].rendered;
+	if (rendered->fault < 0)
+		*ret_reason = rendered->reason;
+	return rendered->fault;
 }

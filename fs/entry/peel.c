@@ -1,5 +1,7 @@
 /* Peeling: step after step, once for all who wait. */
-#include "entry_private.h"
+#include "steps.h"
+
+#include "ckfs/event.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -7,14 +9,18 @@
 /* A step that reads or makes more than this runs off the request threads. */
 #define QUICK_BYTES (1u << 20)
 
+static void show(struct entry *entry, unsigned have)
+{
+	LOCK(&entry->lock);
+	entry->have = have;
+}
+
 /* Runs a step, and shows what it has made. Only the thread that peels writes `have`, so it may read it unlocked. */
-static int run_step(struct entry *entry, const struct step *step)
+static int run_step(struct entry *entry, const struct step *step, enum level level)
 {
 	unsigned have = entry->have;
-	int r = step->run(entry, &have);
-	pthread_mutex_lock(&entry->lock);
-	entry->have = have;
-	pthread_mutex_unlock(&entry->lock);
+	int r = step->run(entry, level, &have);
+	show(entry, have);
 	/* More of the value is needed than was found: it is fetched, and the step tried again. */
 	if (r == -ENODATA && !(have & HAVE_WHOLE) && !entry->needs_whole) {
 		entry->needs_whole = true;
@@ -23,24 +29,23 @@ static int run_step(struct entry *entry, const struct step *step)
 	return r;
 }
 
+static bool is_peeled(struct entry *entry)
+{
+	LOCK(&entry->lock);
+	return entry->peeling;
+}
+
 bool entry_peel_quick(struct entry *entry, enum level level)
 {
-	assert(!entry->shared);
+	assert(entry->listed);
+	if (is_peeled(entry))
+		return false;
 	while (!entry_is_at(entry, entry->have, level)) {
 		const struct step *step = step_towards(entry, entry->have, level);
-		if (entry->needs_whole || step->cost(entry, entry->have) > 0 || run_step(entry, step) < 0)
+		if (entry->needs_whole || step->cost(entry, level, entry->have) > 0 || run_step(entry, step, level) < 0)
 			return false;
 	}
 	return true;
-}
-
-int entry_peel_now(struct entry *entry, enum level level, bool fetch)
-{
-	assert(!entry->shared);
-	int r = 0;
-	while (r == 0 && (fetch || !entry->needs_whole) && !entry_is_at(entry, entry->have, level))
-		r = run_step(entry, step_towards(entry, entry->have, level));
-	return r == 0 && entry->needs_whole && !fetch ? -ENODATA : r;
 }
 
 /* Takes out the waiters whose level is reached, or all of them. entry->lock is held. */
@@ -73,11 +78,30 @@ static void tell(struct entry_wait *wait, int r)
  * Whose threads a step that takes long runs on; NULL: any thread will do. Fetching waits, and must not keep a core's thread from
  * decoding meanwhile, nor a short fetch waiting for a long one.
  */
-static struct work_pool *place_of(struct entry *entry, const struct step *step)
+static struct work_pool *place_of(struct entry *entry, const struct step *step, enum level level)
 {
-	if (step->cost(entry, entry->have) <= QUICK_BYTES)
+	if (step->cost(entry, level, entry->have) <= QUICK_BYTES)
 		return NULL;
 	return step == &step_fetch ? entry->entries->fetchers : entry->entries->decoders;
+}
+
+/* What comes next once a step has ended with *r, and who need not wait for it. NULL: nothing. */
+static const struct step *next_step(struct entry *entry, int *r, enum level *ret_level, struct entry_wait **ret_ready)
+{
+	const struct step *step = NULL;
+	LOCK(&entry->lock);
+	/* Whoever cancelled went away, and somebody else has come since. */
+	if (*r == -EINTR && entry->cancel && entry->waiting && !entry->entries->stopping)
+		*r = 0;
+	*ret_ready = take_waiting(entry, *r < 0);
+	if (*r == 0 && entry->waiting) {
+		*ret_level = entry->waiting->level;
+		step = step_towards(entry, entry->have, *ret_level);
+	}
+	entry->peeling = step;
+	/* On the way to a stop the flag stays. */
+	entry->cancel = entry->entries->stopping;
+	return step;
 }
 
 static void peel_on_worker(struct work *work);
@@ -91,29 +115,21 @@ static void peel_for_waiting(struct entry *entry, const struct work_pool *here)
 {
 	int r = 0;
 	for (;;) {
-		pthread_mutex_lock(&entry->lock);
-		bool cancelled = r == -EINTR && entry->cancel && entry->waiting && !entry->entries->stopping;
-		if (cancelled)
-			r = 0; /* whoever cancelled went away, somebody else has come since */
-		struct entry_wait *ready = take_waiting(entry, r < 0);
-		const struct step *step = r == 0 && entry->waiting ? step_towards(entry, entry->have, entry->waiting->level) : NULL;
-		entry->peeling = step;
-		/* On the way to a stop the flag stays. */
-		entry->cancel = entry->entries->stopping;
-		pthread_mutex_unlock(&entry->lock);
-
+		struct entry_wait *ready;
+		enum level level = LEVEL_STORED;
+		const struct step *step = next_step(entry, &r, &level, &ready);
 		/* The entry may go with the last of them, but for the reference held here. */
 		tell(ready, r);
 		if (!step)
 			break;
-		struct work_pool *place = place_of(entry, step);
+		struct work_pool *place = place_of(entry, step, level);
 		if (place && place != here) {
 			entry->place = place;
 			entry->work.run = peel_on_worker;
 			work_submit(place, &entry->work);
 			return;
 		}
-		r = run_step(entry, step);
+		r = run_step(entry, step, level);
 	}
 	entry_unref(entry);
 }
@@ -124,20 +140,26 @@ static void peel_on_worker(struct work *work)
 	peel_for_waiting(entry, entry->place);
 }
 
+/* Whether a waiter waits now; else *ret_r is its answer. *ret_start: nobody peels yet, and the caller is to. */
+static bool enter(struct entry *entry, struct entry_wait *wait, int *ret_r, bool *ret_start)
+{
+	LOCK(&entry->lock);
+	*ret_r = wait->cancelled ? -EINTR : 0;
+	if (*ret_r < 0 || entry_is_at(entry, entry->have, wait->level))
+		return false;
+	*ret_start = !entry->peeling;
+	wait->next = entry->waiting;
+	entry->waiting = wait;
+	entry->peeling = true;
+	return true;
+}
+
 void entry_peel(struct entry *entry, enum level level, struct entry_wait *wait)
 {
+	int r;
+	bool start;
 	wait->level = level;
-	pthread_mutex_lock(&entry->lock);
-	int r = wait->cancelled ? -EINTR : 0;
-	bool over = r < 0 || entry_is_at(entry, entry->have, level);
-	bool start = !over && !entry->peeling;
-	if (!over) {
-		wait->next = entry->waiting;
-		entry->waiting = wait;
-		entry->peeling = true;
-	}
-	pthread_mutex_unlock(&entry->lock);
-	if (over)
+	if (!enter(entry, wait, &r, &start))
 		wait->done(wait, r);
 	else if (start)
 		peel_for_waiting(entry_ref(entry), NULL);
@@ -145,17 +167,42 @@ void entry_peel(struct entry *entry, enum level level, struct entry_wait *wait)
 
 bool entry_peel_cancel(struct entry *entry, struct entry_wait *wait)
 {
-	bool found = false;
-	pthread_mutex_lock(&entry->lock);
-	for (struct entry_wait **at = &entry->waiting; *at; at = &(*at)->next)
-		if (*at == wait) {
-			*at = wait->next;
-			found = true;
-			break;
-		}
+	LOCK(&entry->lock);
+	struct entry_wait **at = &entry->waiting;
+	while (*at && *at != wait)
+		at = &(*at)->next;
+	bool found = *at;
+	if (found)
+		*at = wait->next;
 	wait->cancelled = !found;
 	if (found && !entry->waiting)
 		entry->cancel = true;
-	pthread_mutex_unlock(&entry->lock);
 	return found;
+}
+
+/* Of a listing, or of who stores a value, who wait themselves. */
+struct listed_wait {
+	struct entry_wait wait;
+	struct event done;
+	int r;
+};
+
+static void on_listed(struct entry_wait *wait, int r)
+{
+	struct listed_wait *listed = container_of(wait, struct listed_wait, wait);
+	listed->r = r;
+	event_tell(&listed->done);
+}
+
+int entry_peel_listed(struct entry *entry, enum level level, const atomic_bool *cancel)
+{
+	struct listed_wait listed = {.wait = {.done = on_listed}};
+	assert(entry->listed || entry->judged);
+	event_init(&listed.done, false);
+	entry_peel(entry, level, &listed.wait);
+	int r = event_take(&listed.done, cancel);
+	if (r < 0 && !entry_peel_cancel(entry, &listed.wait))
+		r = event_take(&listed.done, NULL);
+	event_done(&listed.done);
+	return r < 0 ? r : listed.r;
 }

@@ -1,0 +1,349 @@
+/* The first steps of peeling: as far as the document is found. */
+#include "steps.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Reads the frame, if its header is no longer than `most`. */
+static int read_frame(struct entry *entry, uint32_t most)
+{
+	const char *reason = NULL;
+	const struct slice *value = &entry->stored.value;
+	int r = frame_read(value, key_is_interop(&entry->key), most, &entry->cancel, &entry->frame, &reason);
+	entry->frame_unread = r == -ENODATA;
+	if (r == -EUCLEAN || r == -EFBIG) {
+		entry->frame_fault = r;
+		entry->frame_reason = reason;
+		return 0;
+	}
+	return entry->frame_unread ? 0 : r;
+}
+
+int step_begin(struct entry *entry)
+{
+	return read_frame(entry, FRAME_HEADER_QUICK);
+}
+
+/* --- the rest of a value that was found by its head --- */
+
+static int run_fetch(struct entry *entry, enum level level, unsigned *have)
+{
+	(void)level;
+	struct entries *entries = entry->entries;
+	struct storage *storage = entry->stored.value.storage;
+	cleanup_slice struct slice whole = {0};
+	int r = 0;
+	if (!storage_is_whole(storage)) {
+		r = backend_fetch(entries->backend, &entry->key, &entry->stored, &entries->spool, &entry->cancel, &whole);
+		if (r == 0)
+			r = storage_complete(storage, &whole);
+	}
+	/* Somebody may have found this version whole meanwhile. */
+	if (r == -ESTALE && storage_is_whole(storage))
+		r = 0;
+	if (r == 0)
+		*have |= HAVE_WHOLE;
+	return r;
+}
+
+static uint64_t cost_of_fetch(struct entry *entry, enum level level, unsigned have)
+{
+	(void)level;
+	(void)have;
+	/* It waits for a network, whatever the size. */
+	return storage_is_whole(entry->stored.value.storage) ? 0 : UINT64_MAX;
+}
+
+/* --- the payload --- */
+
+/* So much of a legacy frame's payload tells a listing what it is. */
+#define LEGACY_HEAD 4096
+
+static int write_spool(void *arg, const void *bytes, size_t n)
+{
+	return spool_write(arg, bytes, n);
+}
+
+static int restart_spool(void *arg)
+{
+	spool_restart(arg);
+	return 0;
+}
+
+/* The beginning of a legacy frame's payload. */
+struct head {
+	size_t n;
+	uint8_t bytes[LEGACY_HEAD];
+};
+
+static int write_head(void *arg, const void *bytes, size_t n)
+{
+	struct head *head = arg;
+	size_t room = sizeof head->bytes - head->n;
+	n = n < room ? n : room;
+	memcpy(head->bytes + head->n, bytes, n);
+	head->n += n;
+	return 0;
+}
+
+static int restart_head(void *arg)
+{
+	((struct head *)arg)->n = 0;
+	return 0;
+}
+
+/* Reads a legacy frame, and of its payload no more than the beginning. */
+static int read_legacy_head(struct entry *entry, struct frame *ret)
+{
+	struct head head = {.n = 0};
+	struct storage *storage;
+	const struct legacy_sink sink = {.write = write_head, .restart = restart_head, .arg = &head};
+	int r = legacy_read(&entry->stored.value, &sink, &entry->cancel, ret);
+	if (r < 0 || ret->kind == FRAME_NONE)
+		return r;
+	r = storage_new_partial(head.bytes, head.n, &storage);
+	if (r < 0) {
+		frame_done(ret);
+		return r;
+	}
+	slice_new(storage, 0, ret->payload_length, &entry->payload);
+	storage_unref(storage);
+	return 0;
+}
+
+/* Reads a legacy frame with its payload, which is always a copy. */
+static int decode_legacy(struct entry *entry, struct frame *ret)
+{
+	const struct slice *value = &entry->stored.value;
+	cleanup_spool struct spool_writer writer = {0};
+	int r = spool_begin(&entry->entries->spool, value->length / 4 * 3 + 3, false, &writer);
+	if (r < 0)
+		return r;
+	const struct legacy_sink sink = {.write = write_spool, .restart = restart_spool, .arg = &writer};
+	r = legacy_read(value, &sink, &entry->cancel, ret);
+	if (r < 0 || ret->kind == FRAME_NONE)
+		return r;
+	r = spool_end(&writer, &entry->payload);
+	if (r < 0)
+		frame_done(ret);
+	return r;
+}
+
+static int peel_legacy(struct entry *entry)
+{
+	struct frame frame;
+	int r = entry->listed ? read_legacy_head(entry, &frame) : decode_legacy(entry, &frame);
+	if (r < 0)
+		return r;
+	if (frame.kind == FRAME_NONE)
+		slice_copy(&entry->stored.value, &entry->payload);
+	frame_done(&entry->frame);
+	entry->frame = frame;
+	return 0;
+}
+
+static int run_payload(struct entry *entry, enum level level, unsigned *have)
+{
+	(void)level;
+	int r = entry->frame_unread ? read_frame(entry, FRAME_HEADER_MAX) : 0;
+	if (r == 0 && entry->frame_unread)
+		r = -ENODATA;
+	if (r < 0)
+		return r;
+	if (entry->frame_fault == 0 && entry->frame.maybe_legacy)
+		r = peel_legacy(entry);
+	else if (entry->frame_fault == 0)
+		r = slice_sub(&entry->stored.value, entry->frame.payload_offset, entry->frame.payload_length, &entry->payload);
+	if (r < 0)
+		return r;
+	entry->frame.declared = entry->entries->options->bare == BARE_MSGPACK && frame_is_bare(&entry->frame);
+	if (entry->frame_fault == 0)
+		entry->locate_cost = document_locate_cost(&entry->frame, &entry->payload);
+	*have |= HAVE_PAYLOAD;
+	return 0;
+}
+
+static uint64_t cost_of_payload(struct entry *entry, enum level level, unsigned have)
+{
+	(void)level;
+	(void)have;
+	/* Where there is more of the value, its header was too long to be read at once. */
+	if (entry->frame_unread)
+		return storage_is_whole(entry->stored.value.storage) ? UINT64_MAX : 0;
+	return entry->frame.maybe_legacy ? entry->stored.value.length : 0;
+}
+
+/* --- the document, by its head --- */
+
+static int refuse(struct entry *entry, int fault, const char *reason)
+{
+	entry->document.fault = fault;
+	entry->document.reason = reason;
+	return 0;
+}
+
+/*
+ * With tenant=, what is sealed for another one does not belong there, whoever has its key. An application that serves one tenant seals for its deployment,
+ * or for nobody in particular.
+ */
+static bool is_our_tenant(const struct entries *entries, const char *tenant)
+{
+	const char *ours = entries->options->tenant;
+	return !ours || strcmp(tenant, ours) == 0 || strcmp(tenant, keyring_deployment(entries->keyring)) == 0 ||
+		strcmp(tenant, KEYRING_DEFAULT_TENANT) == 0;
+}
+
+/* Locks and other texts lie among the values of an application. Of random bytes, not one seal in a billion is printable as far as this. */
+static bool begins_as_text(const struct slice *payload)
+{
+	uint8_t bytes[SEAL_OVERHEAD];
+	if (slice_read(payload, 0, bytes, sizeof bytes) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof bytes; i++)
+		if ((bytes[i] < ' ' && !memchr("\t\n\r", bytes[i], 3)) || bytes[i] > '~')
+			return false;
+	return true;
+}
+
+/* Whether a value that no frame calls sealed may be: then each key is tried. */
+static bool may_be_sealed(const struct entry *entry)
+{
+	const struct entries *entries = entry->entries;
+	const struct slice *payload = &entry->payload;
+	if (entry->frame_fault < 0 || !entries->keyring)
+		return false;
+	return entry->frame.kind == FRAME_INTEROP ||
+		(entry->frame.kind == FRAME_NONE && entries->opens_bare && payload->length >= SEAL_OVERHEAD && !begins_as_text(payload));
+}
+
+/* Which key is to be tried on a sealed payload, or why none is. */
+static int choose_key(struct entry *entry)
+{
+	const struct entries *entries = entry->entries;
+	const struct frame_meta *meta = &entry->frame.meta;
+	document_of_sealed(&entry->frame, &entry->payload, &entry->document);
+	if (entry->document.fault < 0)
+		return 0;
+	if (meta->encryption_algorithm && strcmp(meta->encryption_algorithm, "AES-256-GCM") != 0)
+		return refuse(entry, -EOPNOTSUPP, "sealed by an algorithm unknown to this build");
+	if (!entries->keyring)
+		return refuse(entry, -ENOKEY, "sealed, and no master key is configured (CACHEKIT_MASTER_KEY, -o master_key_file=)");
+	if (!entry->key.text)
+		return refuse(entry, -ENOKEY, "sealed: it opens by its key only, not by its hash");
+	if (!meta->tenant_id)
+		return refuse(entry, -EUCLEAN, "sealed, but the frame header names no tenant");
+	if (!is_our_tenant(entries, meta->tenant_id))
+		return refuse(entry, -EBADMSG, "sealed for another tenant than that of tenant=");
+	int r = keyring_choose(entries->keyring, meta->tenant_id, meta->key_fingerprint);
+	if (r == -EUCLEAN)
+		return refuse(entry, r, "sealed for a tenant for which no key can be derived");
+	if (r == -ENOKEY && entries->options->fail_closed)
+		return refuse(entry, r, "sealed: no key has its fingerprint");
+	if (r < 0 && r != -ENOKEY)
+		return r;
+	if (entry->payload.length > spool_secret_max(&entries->spool))
+		return refuse(entry, -EFBIG, DECODE_TOO_SECRET);
+	entry->opens = true;
+	entry->unfit = r == -ENOKEY;
+	entry->key_number = r < 0 ? 0 : r;
+	return 0;
+}
+
+/* What was learnt of this version before. */
+static void recall_learnt(struct entry *entry, unsigned *have)
+{
+	if (learnt_get(entry->entries->learnt, &entry->id, &entry->verdict))
+		*have |= HAVE_VERDICT;
+	for (unsigned i = 0; i < RENDERING_COUNT; i++)
+		if (entry_is_rendered(entry, LEVEL_RENDERING(i)) && learnt_get_rendered(entry->entries->learnt, &entry->id, i, &entry->renderings[i].rendered))
+			*have |= HAVE_RENDERED(i);
+}
+
+static void recall(struct entry *entry, unsigned *have)
+{
+	if (entry_wants_check(entry))
+		recall_learnt(entry, have);
+}
+
+/*
+ * A fault that no check follows may lie beyond what a listing has at hand of a remote value, or reads of any: it is told of it. Not of what is sealed:
+ * its frame tells all, and that it does not open by its hash is not true of its key.
+ */
+static void remember_fault(struct entry *entry)
+{
+	const struct document *d = &entry->document;
+	bool unseen = entry->entries->backend->ops->remote || entry->locate_cost > 0;
+	if (d->fault < 0 && unseen && !entry->judged && entry->frame.meta.encrypted != YES && !entry->opens && !document_has_check(d))
+		learnt_put(entry->entries->learnt, &entry->id, &(struct verdict){.fault = d->fault, .reason = d->reason, .key = -1});
+}
+
+/*
+ * Whether a listing goes by the kind of document that the frame names, where the beginning of the payload does not tell more. Of a value without one
+ * its beginning alone tells.
+ */
+static bool frame_will_do(const struct entry *entry)
+{
+	return entry->listed && !entry->frame_unread && !frame_is_bare(&entry->frame);
+}
+
+static int assume_document(struct entry *entry, unsigned *have)
+{
+	document_by_frame(&entry->frame, &entry->document);
+	recall_learnt(entry, have);
+	*have |= HAVE_DOCUMENT;
+	return 0;
+}
+
+static int run_document(struct entry *entry, enum level level, unsigned *have)
+{
+	(void)level;
+	int r = 0;
+	if (entry->frame_fault == 0 && entry->frame.meta.encrypted == YES) {
+		r = choose_key(entry);
+	} else if (may_be_sealed(entry)) {
+		document_of_sealed(&entry->frame, &entry->payload, &entry->document);
+		entry->opens = true;
+		entry->unfit = !entry->key.text;
+		entry->key_number = -1;
+	} else if (entry->frame_fault == 0) {
+		bool tells = entry->locate_cost == 0 || !frame_will_do(entry);
+		r = tells ? document_locate(&entry->frame, &entry->payload, false, &entry->cancel, &entry->document) : -ENODATA;
+	}
+	if (r == -ENODATA && frame_will_do(entry))
+		return assume_document(entry, have);
+	if (r < 0)
+		return r;
+	recall(entry, have);
+	remember_fault(entry);
+	*have |= HAVE_DOCUMENT;
+	return 0;
+}
+
+static uint64_t cost_of_document(struct entry *entry, enum level level, unsigned have)
+{
+	(void)level;
+	(void)have;
+	return frame_will_do(entry) ? 0 : entry->locate_cost;
+}
+
+const struct step step_fetch = {run_fetch, cost_of_fetch};
+
+static const struct step
+	step_payload = {run_payload, cost_of_payload},
+	step_document = {run_document, cost_of_document};
+
+const struct step *step_towards(const struct entry *entry, unsigned have, enum level level)
+{
+	if (!(have & HAVE_WHOLE) && (entry->needs_whole || level == LEVEL_WHOLE))
+		return &step_fetch;
+	if (!(have & HAVE_PAYLOAD))
+		return &step_payload;
+	if (level == LEVEL_PAYLOAD_WHOLE)
+		return &step_fetch;
+	if (!(have & HAVE_DOCUMENT))
+		return &step_document;
+	/* The document is a window of what is not all there. */
+	if (!(have & HAVE_WHOLE) && (have & HAVE_BODY) && entry->body.storage == entry->payload.storage)
+		return &step_fetch;
+	return entry_is_rendered(entry, level) ? &step_rendering : &step_body;
+}
