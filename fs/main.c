@@ -1,7 +1,6 @@
 /* ckfs [options] [SOURCE] MOUNTPOINT */
-#include "fuse/errand.h"
-#include "fuse/mount.h"
-#include "fuse/mountpoint.h"
+#include "fs/fuse/mountpoint.h"
+#include "fs/fuse/session.h"
 
 #include "ckfs/cleanup.h"
 #include "ckfs/inherited.h"
@@ -33,14 +32,24 @@ static int check_spool(const struct options *options, struct error *error)
 	return 0;
 }
 
+/* A store to which this build can do less says so at once. */
+static void tell_what_cannot_be_written(const struct options *options, const struct backend *backend)
+{
+	const struct backend_ops *ops = backend->ops;
+	if (options->write && !(ops->put && ops->remove && ops->expire))
+		log_line(LOG_WARNING, "-o write: in a %s entries cannot be %s%s%s here", ops->title, ops->put ? "" : "stored, ", ops->remove ? "" : "removed, ",
+			ops->expire ? "changed" : "given another expiry");
+}
+
 /* Opens all that a mount needs, serves it, and closes it again. */
 static int run(struct options *options, int argc, char **argv, struct error *error)
 {
-	struct mount m = {.options = options, .ready_fd = -1, .retries.lock = PTHREAD_MUTEX_INITIALIZER, .timeouts.lock = PTHREAD_MUTEX_INITIALIZER,
-		.lacks.lock = PTHREAD_MUTEX_INITIALIZER, .handles.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct mount m = {.options = options, .arguments = argv, .ready_fd = -1, .unmounter = {.nowhere = -1, .socket = -1}, .timeouts.lock = PTHREAD_MUTEX_INITIALIZER,
+		.lacks.lock = PTHREAD_MUTEX_INITIALIZER, .handles.lock = PTHREAD_MUTEX_INITIALIZER, .requests.lock = PTHREAD_MUTEX_INITIALIZER};
 	cleanup_free char *source = NULL;
 	clock_gettime(CLOCK_REALTIME, &m.since);
 	m.generation = randombytes_random();
+	retries_init(&m.retries);
 
 	/* First, so that the environment is clean before anything else runs. */
 	int r = secrets_open(options, &m.keyring, error);
@@ -50,6 +59,8 @@ static int run(struct options *options, int argc, char **argv, struct error *err
 		r = known_keys_load(m.known, options->keys_file, error);
 	if (r == 0)
 		r = backend_open(options, &m.backend, &source, error);
+	if (r == 0)
+		tell_what_cannot_be_written(options, m.backend);
 	options_forget_source(options, argc, argv);
 	inherited_close();
 	if (r == 0)
@@ -61,9 +72,15 @@ static int run(struct options *options, int argc, char **argv, struct error *err
 	if (r == 0)
 		r = inodes_new(&m.inodes);
 	if (r == 0 && m.backend->ops->remote)
-		r = work_pool_new(ERRAND_THREADS, &m.waiters);
+		r = work_pool_new(WAITER_THREADS, &m.waiters);
+	if (r == 0)
+		r = work_pool_new(LISTER_THREADS, &m.listers);
+	if (r == 0 && options->write)
+		r = work_pool_new(STORER_THREADS, &m.storers);
 	if (r == 0)
 		r = mount_serve(&m, source, error);
+	work_pool_free(m.storers);
+	work_pool_free(m.listers);
 	work_pool_free(m.waiters);
 
 	handles_free_all(&m.handles);
@@ -83,7 +100,7 @@ static int run_with(struct options *options, int argc, char **argv, struct error
 		return 0;
 	}
 	if (options->version) {
-		printf("ckfs %s (libfuse %s)\nTLS: %s\n", CKFS_VERSION, fuse_pkgversion(), CKFS_HAVE_TLS ? "yes" : "no");
+		printf("ckfs %s (libfuse %s)\nTLS: %s\nHTTP: %s\n", CKFS_VERSION, fuse_pkgversion(), CKFS_HAVE_TLS ? "yes" : "no", CKFS_HAVE_HTTP ? "yes" : "no");
 		return 0;
 	}
 	log_open(log_target_of(options));

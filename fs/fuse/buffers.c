@@ -1,7 +1,8 @@
 #include "buffers.h"
 
-#include <pthread.h>
-#include <stdlib.h>
+#include "ckfs/cleanup.h"
+
+#include <stdbool.h>
 
 #define KEPT_BUFFERS 4
 
@@ -10,13 +11,24 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *kept[KEPT_BUFFERS];
 static unsigned kept_count;
 
+static void *take_kept(void)
+{
+	LOCK(&lock);
+	return kept_count > 0 ? kept[--kept_count] : NULL;
+}
+
+static bool keep(void *buffer)
+{
+	LOCK(&lock);
+	if (kept_count == KEPT_BUFFERS)
+		return false;
+	kept[kept_count++] = buffer;
+	return true;
+}
+
 void *buffer_get(void)
 {
-	void *buffer = NULL;
-	pthread_mutex_lock(&lock);
-	if (kept_count > 0)
-		buffer = kept[--kept_count];
-	pthread_mutex_unlock(&lock);
+	void *buffer = take_kept();
 	if (!buffer && posix_memalign(&buffer, 4096, BUFFER_SIZE) != 0)
 		return NULL;
 	return buffer;
@@ -24,19 +36,13 @@ void *buffer_get(void)
 
 void buffer_put(void *buffer)
 {
-	pthread_mutex_lock(&lock);
-	if (kept_count < KEPT_BUFFERS) {
-		kept[kept_count++] = buffer;
-		buffer = NULL;
-	}
-	pthread_mutex_unlock(&lock);
-	free(buffer);
+	if (!keep(buffer))
+		free(buffer);
 }
 
 void buffers_free(void)
 {
-	pthread_mutex_lock(&lock);
+	LOCK(&lock);
 	while (kept_count > 0)
 		free(kept[--kept_count]);
-	pthread_mutex_unlock(&lock);
 }

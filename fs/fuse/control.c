@@ -1,12 +1,13 @@
 #include "control.h"
-#include "pending.h"
+
+#include "attr.h"
 
 #include <errno.h>
 #include <string.h>
 
 int control_stats(struct mount *m, struct content *ret)
 {
-	struct buf buf = {0};
+	cleanup_buf struct buf buf = {0};
 	m->stats.inodes = (long long)inodes_count(m->inodes);
 	m->stats.cache_size = (long long)m->options->cache_size;
 	m->stats.decoded_bytes = (long long)entries_decoded_bytes(m->entries);
@@ -14,7 +15,7 @@ int control_stats(struct mount *m, struct content *ret)
 	return content_from_buf(&buf, ret);
 }
 
-/* As large as it is now; it is made afresh when it is opened. */
+/* Its size as of now; an open makes the file afresh. */
 static int attr_of_stats(struct mount *m, struct stat *ret)
 {
 	struct content content = {0};
@@ -33,11 +34,11 @@ void control_lookup(struct mount *m, fuse_req_t req, const char *name)
 	bool is_stats = strcmp(name, "stats") == 0;
 	int r = is_stats ? attr_of_stats(m, &e.attr) : 0;
 	if (!is_stats)
-		fuse_reply_err(req, ENOENT);
+		m->reply->err(req, ENOENT);
 	else if (r < 0)
 		reply_error(m, req, r);
 	else
-		fuse_reply_entry(req, &e);
+		m->reply->entry(req, &e);
 }
 
 void control_getattr(struct mount *m, fuse_req_t req)
@@ -47,5 +48,5 @@ void control_getattr(struct mount *m, fuse_req_t req)
 	if (r < 0)
 		reply_error(m, req, r);
 	else
-		fuse_reply_attr(req, &st, 0);
+		m->reply->attr(req, &st, 0);
 }

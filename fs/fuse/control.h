@@ -1,4 +1,4 @@
-/* .ckfs, the mount's own directory: what it tells of itself. */
+/* .ckfs, the directory in which the mount tells of itself. */
 #ifndef CKFS_CONTROL_H
 #define CKFS_CONTROL_H
 

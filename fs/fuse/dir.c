@@ -1,9 +1,8 @@
 /* Listings: streamed from the backend, one reply at a time. */
-#include "errand.h"
-#include "line.h"
-#include "pending.h"
+#include "attr.h"
+#include "listing.h"
+#include "operations.h"
 
-#include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
 
 #include <errno.h>
@@ -11,187 +10,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The kernel counts a line's seconds from when it reads the reply. That is no later than so many milliseconds after the reply was made. */
+/* The kernel counts a line's seconds from when it reads the reply: at most so many milliseconds after the reply was made. */
 #define REPLY_MS 5000
 
-/*
- * An open directory. Offsets count lines: the directory's own names first, then the entries. The kernel asks again
- * for offsets inside the last reply, and users seek, so the backend's position of each line is remembered.
- */
-struct listing {
-	struct handle handle;
-	uint64_t directory;
-	atomic_uint refs; /* the open handle, and each request that reads, also when its caller has gone */
-	pthread_mutex_t lock;
-	/* protected by lock */
-	struct cursor *cursor; /* NULL: not yet opened, or it lists no entries */
-	uint64_t at;           /* the offset of the next line */
-	bool astray;           /* the cursor does not stand before that line */
-	int owed;              /* what has ended the last reply after some lines: the next one tells */
-	uint32_t *positions;   /* of entry line i: where the cursor stood before it; also of the next line, once it was asked for */
-	size_t position_count, position_capacity;
-	bool has_line;         /* `line` is the next one and did not fit the last reply */
-	struct line line;
-};
+/* A reply that takes longer, in milliseconds, is sent with the lines it has, since other listings wait for the thread. */
+#define TURN_MS 100
 
 static struct listing *listing_of(const struct fuse_file_info *fi)
 {
 	return (struct listing *)(uintptr_t)fi->fh;
 }
 
-static struct listing *listing_ref(struct listing *l)
+void ckfs_opendir(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	atomic_fetch_add(&l->refs, 1);
-	return l;
-}
-
-static void listing_unref(struct listing *l)
-{
-	if (atomic_fetch_sub(&l->refs, 1) != 1)
-		return;
-	if (l->has_line)
-		line_done(&l->line);
-	cursor_end(l->cursor);
-	free(l->positions);
-	pthread_mutex_destroy(&l->lock);
-	free(l);
-}
-
-static void listing_free(struct handle *handle)
-{
-	listing_unref(container_of(handle, struct listing, handle));
-}
-
-/* Begins to list the entries. */
-static int open_cursor(struct mount *m, struct listing *l)
-{
-	return directory_is_view(l->directory) && !l->cursor ? backend_list(m->backend, &l->cursor) : 0;
-}
-
-void ckfs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct mount *m = fuse_req_userdata(req);
-	struct listing *l = ino < INODE_FIRST ? calloc(1, sizeof *l) : NULL;
+	struct listing *l = ino < INODE_FIRST ? listing_new(m, ino) : NULL;
 	if (!l) {
 		reply_error(m, req, ino < INODE_FIRST ? -ENOMEM : -ENOTDIR);
 		return;
 	}
-	l->handle.free = listing_free;
-	l->directory = ino;
-	l->refs = 1;
-	pthread_mutex_init(&l->lock, NULL);
 	handle_add(&m->handles, &l->handle);
-	/* Nobody waits for a remote backend here: the first read does. */
-	int r = m->waiters ? 0 : open_cursor(m, l);
+	int r = listing_open(l);
 	if (r < 0) {
 		reply_error(m, req, r);
 		handle_free(&m->handles, &l->handle);
 		return;
 	}
 	fi->fh = (uint64_t)(uintptr_t)l;
-	if (fuse_reply_open(req, fi) == -ENOENT)
+	if (m->reply->open(req, fi) == -ENOENT)
 		handle_free(&m->handles, &l->handle);
 }
 
-struct releasing {
-	struct errand errand;
-	struct listing *listing;
-};
-
-/* What is still being asked for the listing has to come to its end first. */
-static int end_listing(struct errand *errand)
+static void end_listing(struct work *work)
 {
-	handle_free(&errand->m->handles, &container_of(errand, struct releasing, errand)->listing->handle);
-	return 0;
+	struct listing *l = container_of(work, struct listing, end);
+	handle_free(&l->m->handles, &l->handle);
 }
 
-static void finish_release(struct errand *errand, int r)
-{
-	fuse_reply_err(errand->req, -r);
-}
-
-void ckfs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+/* The end of a listing waits for what it still asks: on a thread of its own, after the answer. */
+void ckfs_releasedir(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	struct releasing r = {.errand = {.m = fuse_req_userdata(req), .req = req, .ask = end_listing, .finish = finish_release}};
-	r.listing = listing_of(fi);
-	errand_start(&r.errand, sizeof r);
+	struct listing *l = listing_of(fi);
+	m->reply->err(req, 0);
+	l->end.run = end_listing;
+	work_submit(m->listers, &l->end);
 }
 
-static int remember_position(struct listing *l, uint64_t index, uint64_t position)
-{
-	if (index < l->position_count)
-		return 0;
-	if (l->position_count == l->position_capacity) {
-		size_t capacity = l->position_capacity ? l->position_capacity * 2 : 512;
-		uint32_t *bigger = realloc(l->positions, capacity * sizeof *bigger);
-		if (!bigger)
-			return -ENOMEM;
-		l->positions = bigger;
-		l->position_capacity = capacity;
-	}
-	l->positions[l->position_count++] = (uint32_t)position;
-	return 0;
-}
-
-/* The next line. 1, 0 at the end, -errno. */
-static int next_line(struct mount *m, struct listing *l, bool plus, struct line *ret)
-{
-	if (l->has_line) {
-		*ret = l->line;
-		l->has_line = false;
-		return 1;
-	}
-	if (line_of_directory(l->directory, l->at, ret))
-		return 1;
-	if (!l->cursor)
-		return 0;
-	unsigned view_id = (unsigned)(l->directory - INODE_ROOT);
-	for (;;) {
-		struct listed listed;
-		int r = remember_position(l, l->at - lines_of_directory(l->directory), cursor_position(l->cursor));
-		if (r == 0)
-			r = cursor_next(l->cursor, line_needs_value(views[view_id], plus), &listed);
-		if (r <= 0)
-			return r;
-		r = line_of_entry(m, view_id, &listed, plus, ret);
-		/* Whoever reads on gets this name, or the error again. */
-		l->astray = r < 0;
-		if (r != 0)
-			return r;
-	}
-}
-
-/* Goes to an offset that was given out before, or to the end of what was. */
-static int seek_to(struct listing *l, uint64_t offset)
-{
-	uint64_t own = lines_of_directory(l->directory);
-	int r = offset == l->at ? l->owed : 0;
-	l->owed = 0;
-	if (r < 0 || (offset == l->at && !l->astray))
-		return r;
-	if (l->has_line) {
-		line_done(&l->line);
-		l->has_line = false;
-	}
-	uint64_t index = offset > own ? offset - own : 0;
-	if (index > 0 && index >= l->position_count)
-		return -EINVAL;
-	/* Before the first entry, of which none was asked for, the cursor stands already. */
-	if (index < l->position_count) {
-		r = cursor_seek(l->cursor, l->positions[index]);
-		l->position_count = index + 1;
-	}
-	l->at = offset;
-	l->astray = r < 0;
-	return r;
-}
-
-/* What a listing delivers may serve stat for a moment; an expiry ends that earlier. */
+/* So long a line may serve stat: `listed_ttl`, or until the entry expires. */
 static double listed_seconds(const struct mount *m, const struct stored *stored)
 {
 	double seconds = m->options->listed_ttl;
-	double left = stored->expires ? (double)(stored->expires - clock_unix()) : seconds;
+	double left = stored->expires > 0 ? (double)(stored->expires - clock_unix()) : seconds;
 	return left < seconds ? (left > 0 ? left : 0) : seconds;
 }
 
@@ -201,10 +70,10 @@ static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t 
 	struct fuse_entry_param e = entry_param(m, 0);
 	struct inode *inode = NULL;
 	e.attr = (struct stat){.st_ino = line->number, .st_mode = line->type};
-	if (line->has_attr && inodes_enter(m->inodes, view_id, &line->key, &line->stored, line->size, &inode) == 0) {
+	if (line->has_attr && inodes_enter(m->inodes, view_id, entries_go_by_text(m->entries, &line->key), false, &line->key, &line->stored, line->size, &inode) == 0) {
 		e.ino = inode->id;
 		e.attr_timeout = FOREVER;
-		/* One that did not fit the reply before may be as old as the reader likes. */
+		/* A line that did not fit the reply before may be of any age. */
 		double seconds = listed_seconds(m, &line->stored) + (double)(line->made - begun) / 1000;
 		e.entry_timeout = seconds > 0 ? seconds : 0;
 		attr_of_inode(m, inode, &e.attr);
@@ -224,8 +93,8 @@ static size_t add_line(char *to, size_t size, const struct line *line, off_t nex
 }
 
 /*
- * A reply that waited for its last lines holds older ones. To the kernel all of them are new: it gets what is left of their seconds, or it
- * would open what was overwritten in the meantime.
+ * A reply that waited for its last lines holds older ones, and the kernel takes all of them for new. So it gets what is left of their seconds: else
+ * it would open what was overwritten meanwhile.
  */
 static void shorten_lines(char *reply, size_t length, int64_t ms)
 {
@@ -241,40 +110,8 @@ static void shorten_lines(char *reply, size_t length, int64_t ms)
 	}
 }
 
-/* Fills a reply. Bytes, or -errno when not even one line could be had. */
-static ssize_t fill(struct mount *m, struct listing *l, char *reply, size_t size, bool plus)
-{
-	size_t used = 0;
-	const int64_t begun = clock_ms();
-	for (;;) {
-		struct line line;
-		int r = next_line(m, l, plus, &line);
-		if (r < 0 && used == 0)
-			return r;
-		if (r < 0)
-			l->owed = r;
-		if (r <= 0)
-			break;
-		off_t next = (off_t)l->at + 1;
-		size_t n = plus ? add_line_plus(m, (unsigned)(l->directory - INODE_ROOT), reply + used, size - used, &line, next, begun)
-				: add_line(reply + used, size - used, &line, next);
-		if (n > size - used) {
-			l->line = line;
-			l->has_line = true;
-			break;
-		}
-		line_done(&line);
-		used += n;
-		l->at++;
-		stats_add(&m->stats, listed, 1);
-	}
-	if (plus)
-		shorten_lines(reply, used, clock_ms() - begun);
-	return (ssize_t)used;
-}
-
 struct reading {
-	struct errand errand;
+	struct request request;
 	struct listing *listing; /* a reference */
 	size_t size;
 	off_t off;
@@ -283,25 +120,58 @@ struct reading {
 	size_t length; /* of what was not yet sent */
 };
 
-static int ask_lines(struct errand *errand)
+/* Fills the reply. 0; -errno when there is not even one line. */
+static int fill(struct reading *reading)
 {
-	struct reading *reading = container_of(errand, struct reading, errand);
+	struct mount *m = reading->request.m;
+	struct listing *l = reading->listing;
+	uint64_t number = (uint64_t)reading->off;
+	size_t used = 0;
+	int r = 0;
+	const int64_t begun = clock_ms();
+	for (; used == 0 || clock_ms() - begun < TURN_MS; number++) {
+		struct line line;
+		r = listing_line(l, &number, reading->plus, &reading->request.cancelled, &line);
+		if (r <= 0)
+			break;
+		const size_t left = reading->size - used;
+		const off_t next = (off_t)number + 1;
+		size_t n = reading->plus ? add_line_plus(m, (unsigned)(l->directory - INODE_ROOT), reading->reply + used, left, &line, next, begun)
+					 : add_line(reading->reply + used, left, &line, next);
+		if (n > left) {
+			listing_put_back(l, number, &line);
+			break;
+		}
+		line_done(&line);
+		used += n;
+		stats_add(&m->stats, listed, 1);
+	}
+	if (reading->plus)
+		shorten_lines(reading->reply, used, clock_ms() - begun);
+	reading->length = used;
+	/* That this reader was cancelled is no error for the next one. */
+	if (r < 0 && used > 0 && !reading->request.cancelled)
+		listing_owe(l, r);
+	/* An empty reply would be the end. */
+	return used > 0 ? 0 : r == 1 ? -EINVAL : r;
+}
+
+static int ask_lines(struct request *request)
+{
+	struct reading *reading = container_of(request, struct reading, request);
 	struct listing *l = reading->listing;
 	reading->reply = malloc(reading->size);
 	if (!reading->reply)
 		return -ENOMEM;
-	pthread_mutex_lock(&l->lock);
-	ssize_t n = open_cursor(errand->m, l);
-	if (n == 0)
-		n = seek_to(l, (uint64_t)reading->off);
-	if (n == 0)
-		n = fill(errand->m, l, reading->reply, reading->size, reading->plus);
-	pthread_mutex_unlock(&l->lock);
-	reading->length = n < 0 ? 0 : (size_t)n;
-	return n < 0 ? (int)n : 0;
+	int r = listing_enter(l, (uint64_t)reading->off, &request->cancelled);
+	if (r < 0)
+		return r;
+	r = fill(reading);
+	listing_leave(l);
+	return r;
 }
 
-/* Inodes that were entered for a reply which the kernel never got. */
+/* Lets go of the inodes in a reply that the kernel did not get. */
 static void forget_lines(struct mount *m, const char *reply, size_t length)
 {
 	for (size_t at = 0; at < length;) {
@@ -313,43 +183,44 @@ static void forget_lines(struct mount *m, const char *reply, size_t length)
 	}
 }
 
-static void finish_lines(struct errand *errand, int r)
+static void answer_lines(struct request *request, int r)
 {
-	struct reading *reading = container_of(errand, struct reading, errand);
+	struct reading *reading = container_of(request, struct reading, request);
 	if (r < 0)
-		reply_error(errand->m, errand->req, r);
-	else if (fuse_reply_buf(errand->req, reading->reply, reading->length) == 0)
+		reply_error(request->m, request->req, r);
+	else if (request->m->reply->buf(request->req, reading->reply, reading->length) == 0)
 		reading->length = 0;
 }
 
-static void reading_done(struct errand *errand)
+static void end_reading(struct request *request)
 {
-	struct reading *reading = container_of(errand, struct reading, errand);
+	struct reading *reading = container_of(request, struct reading, request);
 	if (reading->plus)
-		forget_lines(errand->m, reading->reply, reading->length);
+		forget_lines(request->m, reading->reply, reading->length);
 	free(reading->reply);
 	listing_unref(reading->listing);
 }
 
-static void read_directory(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
+static const struct request_kind reading_kind = {.size = sizeof(struct reading), .ask = ask_lines, .answer = answer_lines, .end = end_reading};
+
+static void read_directory(struct mount *m, fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
-	struct mount *m = fuse_req_userdata(req);
-	struct reading r = {.errand = {.m = m, .req = req, .ask = ask_lines, .finish = finish_lines, .done = reading_done}};
+	struct reading r = {.request = {.kind = &reading_kind, .m = m, .req = req, .pool = m->listers, .hears = !m->backend->ops->remote}};
 	r.listing = listing_ref(listing_of(fi));
 	r.size = size;
 	r.off = off;
 	r.plus = plus;
-	errand_start(&r.errand, sizeof r);
+	request_start(&r.request);
 }
 
-void ckfs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+void ckfs_readdir(struct mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	read_directory(req, size, off, fi, false);
+	read_directory(m, req, size, off, fi, false);
 }
 
-void ckfs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+void ckfs_readdirplus(struct mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
 	(void)ino;
-	read_directory(req, size, off, fi, true);
+	read_directory(m, req, size, off, fi, true);
 }

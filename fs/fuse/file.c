@@ -1,10 +1,10 @@
 /* OPEN, READ, RELEASE. An open file is one version, whole, until it is closed. */
-#include "pending.h"
-
 #include "buffers.h"
 #include "control.h"
-#include "errand.h"
+#include "file.h"
 #include "fill.h"
+#include "forget.h"
+#include "operations.h"
 #include "readahead.h"
 
 #include "ckfs/clock.h"
@@ -13,26 +13,36 @@
 #include <errno.h>
 #include <stdlib.h>
 
-struct file {
-	struct handle handle;
-	struct entry *entry; /* a reference: its attributes can be asked for while it is open; NULL for .ckfs/stats */
-	struct content content;
-	uint64_t size;
-};
-
 static void file_free(struct handle *handle)
 {
 	struct file *file = container_of(handle, struct file, handle);
 	content_done(&file->content);
 	entry_unref(file->entry);
+	draft_unref(file->draft);
 	free(file);
 }
 
-/* Counts it as open for as long as it holds anything. */
-static void close_file(struct mount *m, struct file *file)
+void file_close(struct mount *m, struct file *file)
 {
 	handle_free(&m->handles, &file->handle);
 	stats_add(&m->stats, open_files, -1);
+}
+
+static void file_add(struct mount *m, struct file *file, struct fuse_file_info *fi)
+{
+	handle_add(&m->handles, &file->handle);
+	stats_add(&m->stats, open_files, 1);
+	fi->fh = (uint64_t)(uintptr_t)file;
+}
+
+struct file *file_new(struct mount *m, struct draft *draft, struct fuse_file_info *fi)
+{
+	struct file *file = malloc(sizeof *file);
+	if (!file)
+		return NULL;
+	*file = (struct file){.handle.free = file_free, .draft = draft_ref(draft)};
+	file_add(m, file, fi);
+	return file;
 }
 
 /* Takes the content, and a reference of its own to the entry, which may be NULL. */
@@ -47,53 +57,21 @@ static void reply_open(struct mount *m, fuse_req_t req, struct entry *entry, str
 	}
 	*file = (struct file){.handle.free = file_free, .content = *content, .size = content_size(content)};
 	file->entry = entry ? entry_ref(entry) : NULL;
-	handle_add(&m->handles, &file->handle);
-	stats_add(&m->stats, open_files, 1);
-	fi->fh = (uint64_t)(uintptr_t)file;
+	file_add(m, file, fi);
+	/* There is nothing to be stored when it is closed. */
+	fi->noflush = true;
 	/* An inode is a version: its pages are valid for ever. What is made afresh has no pages. */
 	fi->keep_cache = !afresh;
 	fi->direct_io = afresh;
-	if (fuse_reply_open(req, fi) == -ENOENT)
-		close_file(m, file);
-}
-
-/* The kernel looks the name up again by itself when an open says so (see retries.h). */
-static void look_up_again(struct mount *m, fuse_req_t req, pid_t pid)
-{
-	retry_note(&m->retries, pid);
-	stats_add(&m->stats, stale_opens, 1);
-	fuse_reply_err(req, ESTALE);
-}
-
-static void finish_open(struct pending *p, int r)
-{
-	const struct view *view = views[p->view_id];
-	struct content content = {0};
-	const char *reason = NULL;
-	if (r == 0)
-		r = view->status(p->entry, view->open_level, &reason);
-	if (r == 0)
-		r = view->content(p->entry, &content);
-	if (r == -ESTALE) {
-		look_up_again(p->m, p->req, p->pid);
-		return;
-	}
-	if (r < 0) {
-		pending_fail(p, r, reason);
-		return;
-	}
-	known_keys_add(p->m->known, entry_key(p->entry));
-	if (!view->afresh)
-		fill_pages(p->m, p->ino, &content);
-	reply_open(p->m, p->req, p->entry, &content, view->afresh, &p->fi);
+	if (m->reply->open(req, fi) == -ENOENT)
+		file_close(m, file);
 }
 
 /*
- * The entry that an inode is, to be opened. The newest version is asked for. If it is another one by now,
- * what a lookup has just found is opened all the same: it was the newest then. But an inode that the kernel
- * may have from a listing is looked up again: ESTALE makes the kernel do that (see retries.h).
+ * Finds the entry of an inode that is opened, if it is still the newest version. If there is a newer one, what a lookup has just found is opened all
+ * the same: it was the newest then. But an inode that the kernel may have from a listing is -ESTALE, which makes the kernel look up again (retries.h).
  */
-static int entry_of_inode(struct mount *m, const struct inode *inode, bool looked_up, const atomic_bool *cancel, struct entry **ret)
+static int entry_to_open(struct mount *m, const struct inode *inode, bool looked_up, const atomic_bool *cancel, struct entry **ret)
 {
 	struct key key;
 	struct entry *entry;
@@ -102,7 +80,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, bool looke
 		return r;
 	r = entries_find(m->entries, &key, false, cancel, &entry);
 	key_done(&key);
-	if (r == 0 && entry_is_interop(entry) == inode->interop && version_equal(&entry_stored(entry)->version, &inode->version)) {
+	if (r == 0 && entry_goes_by_text(entry) == inode->by_text && version_equal(&entry_stored(entry)->version, &inode->version)) {
 		*ret = entry;
 		return 0;
 	}
@@ -111,7 +89,7 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, bool looke
 	if (r < 0 && r != -ENOENT)
 		return r;
 
-	entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
+	entry = entries_held(m->entries, &inode->hash, inode->by_text, &inode->version);
 	if (entry && looked_up) {
 		*ret = entry;
 		return 0;
@@ -121,104 +99,133 @@ static int entry_of_inode(struct mount *m, const struct inode *inode, bool looke
 }
 
 struct opening {
-	struct errand errand;
-	const struct inode *inode; /* held */
-	bool looked_up; /* for this very open: the kernel does not have the inode from a listing */
-	unsigned view_id;
-	struct entry *entry; /* a reference */
+	struct request request;
+	struct inode *inode; /* held */
+	bool looked_up;      /* for this very open: the kernel does not have the inode from a listing */
 	struct fuse_file_info fi;
 };
 
-static int ask_inode(struct errand *errand)
+/* The entry that the lookup for this open has found, where nothing but its expiry has to be asked for. NULL: it has to be found. A reference. */
+static struct entry *entry_to_refresh(struct mount *m, const struct opening *o)
 {
-	struct opening *o = container_of(errand, struct opening, errand);
-	return entry_of_inode(errand->m, o->inode, o->looked_up, &errand->cancelled, &o->entry);
+	struct entry *entry = o->looked_up ? entries_held(m->entries, &o->inode->hash, o->inode->by_text, &o->inode->version) : NULL;
+	if (entry && entry_stored(entry)->expires == EXPIRES_UNKNOWN)
+		return entry;
+	entry_unref(entry);
+	return NULL;
 }
 
-static void finish_inode(struct errand *errand, int r)
+static int ask_inode(struct request *request)
 {
-	struct opening *o = container_of(errand, struct opening, errand);
+	struct opening *o = container_of(request, struct opening, request);
+	const bool afresh = views[request->view_id]->afresh;
+	struct entry *entry = afresh ? entry_to_refresh(request->m, o) : NULL;
+	int r = entry ? 0 : entry_to_open(request->m, o->inode, o->looked_up, &request->cancelled, &entry);
+	/* What is made afresh tells of the expiry, too, and all else when that cannot be told. */
+	if (r == 0 && afresh && entry_stored(entry)->expires == EXPIRES_UNKNOWN)
+		entry_ask_expires(entry);
+	if (r == 0)
+		request->entry = entry;
+	return r;
+}
+
+static void answer_open(struct request *request, int r)
+{
+	struct opening *o = container_of(request, struct opening, request);
+	struct mount *m = request->m;
+	const struct view *view = views[request->view_id];
+	struct content content = {0};
+	const char *reason = NULL;
+	if (r == 0)
+		r = view->status(request->entry, view->open_level, &reason);
+	if (r == 0)
+		r = view->content(request->entry, &content);
 	if (r == -ESTALE) {
-		look_up_again(errand->m, errand->req, errand->pid);
-	} else if (r < 0) {
-		reply_error(errand->m, errand->req, r);
-	} else {
-		struct pending p = {.m = errand->m, .req = errand->req, .pid = errand->pid, .view_id = o->view_id, .finish = finish_open, .fi = o->fi};
-		p.entry = entry_ref(o->entry);
-		p.ino = o->inode->id;
-		pending_start(&p, views[p.view_id]->open_level);
+		look_up_again(m, request->req, RETRY_TO_READ, &o->inode->hash);
+		return;
 	}
+	if (r < 0) {
+		request_fail(request, r, reason);
+		return;
+	}
+	known_keys_add(m->known, entry_key(request->entry));
+	if (!view->afresh) {
+		fill_pages(m, o->inode, &content);
+		readahead_tune(m, view, content_size(&content));
+	}
+	reply_open(m, request->req, request->entry, &content, view->afresh, &o->fi);
 }
 
-static void opening_done(struct errand *errand)
+static void end_open(struct request *request)
 {
-	struct opening *o = container_of(errand, struct opening, errand);
-	entry_unref(o->entry);
-	inodes_forget(errand->m->inodes, o->inode->id, 1);
+	inode_let_go(request->m, container_of(request, struct opening, request)->inode->id, 1);
 }
 
-void ckfs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static const struct request_kind open_kind = {.size = sizeof(struct opening), .ask = ask_inode, .answer = answer_open, .end = end_open};
+
+static void open_stats(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
 {
-	struct mount *m = fuse_req_userdata(req);
+	struct content content = {0};
+	int r = control_stats(m, &content);
+	if (r < 0)
+		reply_error(m, req, r);
+	else
+		reply_open(m, req, NULL, &content, true, fi);
+}
+
+void ckfs_open(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
 	stats_add(&m->stats, opens, 1);
-	if ((fi->flags & O_ACCMODE) != O_RDONLY) {
-		fuse_reply_err(req, EROFS);
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) {
+		open_to_write(m, req, ino, fi);
 		return;
 	}
 	if (ino == INODE_STATS) {
-		struct content content = {0};
-		int r = control_stats(m, &content);
-		if (r < 0)
-			reply_error(m, req, r);
-		else
-			reply_open(m, req, NULL, &content, true, fi);
+		open_stats(m, req, fi);
 		return;
 	}
 	struct inode *inode = inodes_hold(m->inodes, ino);
 	if (!inode) {
-		fuse_reply_err(req, ino < INODE_FIRST ? EISDIR : ENOENT);
+		m->reply->err(req, ino < INODE_FIRST ? EISDIR : ENOENT);
 		return;
 	}
-	readahead_tune(m);
-	struct opening o = {.errand = {.m = m, .req = req, .ask = ask_inode, .finish = finish_inode, .done = opening_done}};
-	o.inode = inode;
-	o.looked_up = clock_ms() >= inode->listed_until;
-	o.view_id = inode->view;
-	o.fi = *fi;
-	o.entry = retry_take(&m->retries, fuse_req_ctx(req)->pid, inode->id);
-	/* A remote backend was asked by the lookup, and is not asked again: what is made afresh would. */
-	if (!o.entry && m->backend->ops->remote && o.looked_up && !views[o.view_id]->afresh)
-		o.entry = entries_held(m->entries, &inode->hash, inode->interop, &inode->version);
-	if (o.entry)
-		errand_answer(&o.errand);
-	else
-		errand_start(&o.errand, sizeof o);
+	if (inode->draft) {
+		inode_let_go(m, ino, 1);
+		open_to_write(m, req, ino, fi);
+		return;
+	}
+	const struct view *view = views[inode->view];
+	struct opening o = {.request = {.kind = &open_kind, .m = m, .req = req, .view_id = inode->view, .level = view->open_level}, .inode = inode, .fi = *fi};
+	o.looked_up = clock_ms() >= inode->listed_until && !inode->recalled;
+	o.request.entry = inode->promised ? retry_take(&m->retries, inode->id) : NULL;
+	/* The lookup has asked a remote backend, so it is not asked again, except for what is made afresh. */
+	if (!o.request.entry && m->backend->ops->remote && o.looked_up && !view->afresh)
+		o.request.entry = entries_held(m->entries, &inode->hash, inode->by_text, &inode->version);
+	request_start(&o.request);
 }
 
-static struct file *file_of(const struct fuse_file_info *fi)
+void ckfs_read(struct mount *m, fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	return (struct file *)(uintptr_t)fi->fh;
-}
-
-void ckfs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	struct mount *m = fuse_req_userdata(req);
 	const struct file *file = file_of(fi);
 	uint64_t at = (uint64_t)off;
 	(void)ino;
+	if (file->draft) {
+		read_draft(m, req, size, off, file);
+		return;
+	}
 	uint64_t left = at < file->size ? file->size - at : 0;
 	size_t n = size < left ? size : (size_t)left;
 	n = n < BUFFER_SIZE ? n : BUFFER_SIZE;
 	stats_add(&m->stats, reads, 1);
 	stats_add(&m->stats, read_bytes, n);
 	if (n == 0) {
-		fuse_reply_buf(req, NULL, 0);
+		m->reply->buf(req, NULL, 0);
 		return;
 	}
 	struct slice window;
 	if (content_in_memory(&file->content, at, n, &window)) {
 		/* The reader may have closed the file before the reply returns. */
-		fuse_reply_buf(req, (const char *)slice_memory(&window), n);
+		m->reply->buf(req, (const char *)slice_memory(&window), n);
 		slice_done(&window);
 		return;
 	}
@@ -227,15 +234,18 @@ void ckfs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fu
 	if (r < 0)
 		reply_error(m, req, r);
 	else
-		fuse_reply_buf(req, buffer, n);
+		m->reply->buf(req, buffer, n);
 	if (buffer)
 		buffer_put(buffer);
 }
 
-void ckfs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+void ckfs_release(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct mount *m = fuse_req_userdata(req);
 	(void)ino;
-	close_file(m, file_of(fi));
-	fuse_reply_err(req, 0);
+	if (file_of(fi)->draft) {
+		release_draft(m, req, file_of(fi));
+		return;
+	}
+	file_close(m, file_of(fi));
+	m->reply->err(req, 0);
 }

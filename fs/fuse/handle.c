@@ -1,25 +1,28 @@
 #include "handle.h"
 
-#include <stddef.h>
+#include "ckfs/cleanup.h"
 
 void handle_add(struct handles *handles, struct handle *handle)
 {
-	pthread_mutex_lock(&handles->lock);
+	LOCK(&handles->lock);
 	handle->before = NULL;
 	handle->after = handles->first;
 	if (handles->first)
 		handles->first->before = handle;
 	handles->first = handle;
-	pthread_mutex_unlock(&handles->lock);
+}
+
+static void take_out(struct handles *handles, const struct handle *handle)
+{
+	LOCK(&handles->lock);
+	*(handle->before ? &handle->before->after : &handles->first) = handle->after;
+	if (handle->after)
+		handle->after->before = handle->before;
 }
 
 void handle_free(struct handles *handles, struct handle *handle)
 {
-	pthread_mutex_lock(&handles->lock);
-	*(handle->before ? &handle->before->after : &handles->first) = handle->after;
-	if (handle->after)
-		handle->after->before = handle->before;
-	pthread_mutex_unlock(&handles->lock);
+	take_out(handles, handle);
 	handle->free(handle);
 }
 

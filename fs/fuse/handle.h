@@ -1,4 +1,4 @@
-/* What the kernel has open. A mount that ends under open files lets go of them by itself. */
+/* Files and directories that the kernel has open. A mount that ends under them frees them by itself. */
 #ifndef CKFS_HANDLE_H
 #define CKFS_HANDLE_H
 

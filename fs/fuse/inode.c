@@ -1,5 +1,7 @@
 #include "inode.h"
 
+#include "ckfs/cleanup.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,7 @@ static void inode_free(struct inode *inode)
 		key_done(inode->key);
 		free(inode->key);
 	}
+	draft_unref(inode->draft);
 	free(inode);
 }
 
@@ -66,57 +69,91 @@ uint64_t inode_number(unsigned view, const struct key_hash *hash, const struct v
 	return number < INODE_FIRST ? number + INODE_FIRST : number;
 }
 
-static struct inode *find(const struct inodes *inodes, unsigned view, bool interop, const struct key_hash *hash,
-	const struct version *version, uint64_t number)
+/* What tells one inode from another. */
+struct what {
+	unsigned view;
+	bool by_text, promised;
+	const struct key_hash *hash;
+	const struct version *version;
+};
+
+static struct inode *find(const struct inodes *inodes, const struct what *what, uint64_t number)
 {
 	struct table_node *node = table_first(&inodes->by_what, number);
 	for (; node; node = table_next(node)) {
 		struct inode *i = container_of(node, struct inode, by_what);
-		if (i->view == view && i->interop == interop && key_hash_equal(&i->hash, hash) && version_equal(&i->version, version))
+		if (!i->own && i->view == what->view && i->by_text == what->by_text && i->promised == what->promised && key_hash_equal(&i->hash, what->hash) &&
+			version_equal(&i->version, what->version))
 			return i;
 	}
 	return NULL;
 }
 
-static void remember_key(struct inode *inode, const struct key *key)
+/* 0, -ENOMEM: without it who opens the inode would ask for a hash, by which not all opens. */
+static int remember_key(struct inode *inode, const struct key *key)
 {
 	if (!key->text || inode->key)
-		return;
+		return 0;
 	struct key *copy = malloc(sizeof *copy);
-	if (copy && key_copy(key, copy) == 0)
-		inode->key = copy;
-	else
+	if (!copy || key_copy(key, copy) < 0) {
 		free(copy);
+		return -ENOMEM;
+	}
+	inode->key = copy;
+	return 0;
 }
 
-int inodes_enter(struct inodes *inodes, unsigned view, const struct key *key, const struct stored *stored, uint64_t size,
-	struct inode **ret)
+/* inodes->lock is held. NULL without memory. */
+static struct inode *add(struct inodes *inodes, const struct what *what, const struct key *key, const struct stored *stored, uint64_t number)
 {
-	bool interop = key_is_interop(key);
-	uint64_t number = inode_number(view, &key->hash, &stored->version);
-	pthread_mutex_lock(&inodes->lock);
-	struct inode *i = find(inodes, view, interop, &key->hash, &stored->version, number);
-	if (!i) {
-		i = calloc(1, sizeof *i);
-		if (!i) {
-			pthread_mutex_unlock(&inodes->lock);
-			return -ENOMEM;
-		}
-		i->id = inodes->next_id++;
-		i->view = view;
-		i->interop = interop;
-		i->hash = key->hash;
-		i->version = stored->version;
-		i->written = stored->written;
-		table_add(&inodes->by_id, &i->by_id, i->id);
-		table_add(&inodes->by_what, &i->by_what, number);
+	struct inode *i = calloc(1, sizeof *i);
+	if (!i || remember_key(i, key) < 0) {
+		free(i);
+		return NULL;
 	}
+	i->id = inodes->next_id++;
+	i->view = what->view;
+	i->by_text = what->by_text;
+	i->promised = what->promised;
+	i->hash = key->hash;
+	i->version = stored->version;
+	i->written = stored->written;
+	table_add(&inodes->by_id, &i->by_id, i->id);
+	table_add(&inodes->by_what, &i->by_what, number);
+	return i;
+}
+
+static int enter(struct inodes *inodes, unsigned view, bool by_text, bool promised, bool own, const struct key *key, const struct stored *stored,
+	uint64_t size, struct inode **ret)
+{
+	const struct what what = {view, by_text, promised, &key->hash, &stored->version};
+	uint64_t number = inode_number(view, &key->hash, &stored->version);
+	LOCK(&inodes->lock);
+	struct inode *i = own ? NULL : find(inodes, &what, number);
+	if (!i) {
+		i = add(inodes, &what, key, stored, number);
+		/* Nobody has it yet. */
+		if (i)
+			i->own = own;
+	}
+	if (!i || remember_key(i, key) < 0)
+		return -ENOMEM;
 	i->lookups++;
 	i->size = size;
-	remember_key(i, key);
-	pthread_mutex_unlock(&inodes->lock);
 	*ret = i;
 	return 0;
+}
+
+int inodes_enter(struct inodes *inodes, unsigned view, bool by_text, bool promised, const struct key *key, const struct stored *stored, uint64_t size,
+	struct inode **ret)
+{
+	return enter(inodes, view, by_text, promised, false, key, stored, size, ret);
+}
+
+int inodes_enter_own(struct inodes *inodes, unsigned view, bool by_text, bool promised, const struct key *key, const struct stored *stored, uint64_t size,
+	struct inode **ret)
+{
+	return enter(inodes, view, by_text, promised, true, key, stored, size, ret);
 }
 
 static struct inode *get(const struct inodes *inodes, uint64_t id)
@@ -127,53 +164,46 @@ static struct inode *get(const struct inodes *inodes, uint64_t id)
 
 struct inode *inodes_get(struct inodes *inodes, uint64_t id)
 {
-	pthread_mutex_lock(&inodes->lock);
-	struct inode *i = get(inodes, id);
-	pthread_mutex_unlock(&inodes->lock);
-	return i;
+	LOCK(&inodes->lock);
+	return get(inodes, id);
 }
 
 struct inode *inodes_hold(struct inodes *inodes, uint64_t id)
 {
-	pthread_mutex_lock(&inodes->lock);
+	LOCK(&inodes->lock);
 	struct inode *i = get(inodes, id);
 	if (i)
 		i->lookups++;
-	pthread_mutex_unlock(&inodes->lock);
 	return i;
 }
 
-void inodes_forget(struct inodes *inodes, uint64_t id, uint64_t lookups)
+bool inodes_forget(struct inodes *inodes, uint64_t id, uint64_t lookups)
 {
-	pthread_mutex_lock(&inodes->lock);
+	LOCK(&inodes->lock);
 	struct inode *i = get(inodes, id);
-	if (i) {
-		i->lookups -= lookups < i->lookups ? lookups : i->lookups;
-		if (i->lookups == 0) {
-			table_remove(&inodes->by_id, &i->by_id);
-			table_remove(&inodes->by_what, &i->by_what);
-			inode_free(i);
-		}
-	}
-	pthread_mutex_unlock(&inodes->lock);
+	if (!i)
+		return false;
+	i->lookups -= lookups < i->lookups ? lookups : i->lookups;
+	if (i->lookups > 0)
+		return false;
+	table_remove(&inodes->by_id, &i->by_id);
+	table_remove(&inodes->by_what, &i->by_what);
+	bool promised = i->promised;
+	inode_free(i);
+	return promised;
 }
 
 int inode_key(struct inodes *inodes, const struct inode *inode, struct key *ret)
 {
-	int r = 0;
-	pthread_mutex_lock(&inodes->lock);
+	LOCK(&inodes->lock);
 	if (inode->key)
-		r = key_copy(inode->key, ret);
-	else
-		key_from_hash(&inode->hash, ret);
-	pthread_mutex_unlock(&inodes->lock);
-	return r;
+		return key_copy(inode->key, ret);
+	key_from_hash(&inode->hash, ret);
+	return 0;
 }
 
 size_t inodes_count(struct inodes *inodes)
 {
-	pthread_mutex_lock(&inodes->lock);
-	size_t n = inodes->by_id.count;
-	pthread_mutex_unlock(&inodes->lock);
-	return n;
+	LOCK(&inodes->lock);
+	return inodes->by_id.count;
 }

@@ -2,6 +2,7 @@
 
 #include "mount.h"
 
+#include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
 #include "ckfs/log.h"
 #include "ckfs/spool.h"
@@ -11,7 +12,7 @@
 #include <sys/resource.h>
 #include <syslog.h>
 
-/* What nobody met for so many milliseconds is over: the next one begins. */
+/* A lack that was not met for so many milliseconds is over: the next one is new. */
 #define OVER_MS 60000
 
 /* So many lines of one kind are logged within a minute. */
@@ -44,7 +45,7 @@ bool lack_is(int r)
 bool lack_begins(struct lacks *lacks, unsigned kind, int error, unsigned number)
 {
 	int64_t now = clock_ms();
-	pthread_mutex_lock(&lacks->lock);
+	LOCK(&lacks->lock);
 	struct lack *last = &lacks->last[kind];
 	bool is = last->error != error || last->number != number || now - last->met > OVER_MS;
 	if (is && now - last->minute > MINUTE_MS) {
@@ -55,11 +56,10 @@ bool lack_begins(struct lacks *lacks, unsigned kind, int error, unsigned number)
 	last->error = error;
 	last->number = number;
 	last->met = now;
-	pthread_mutex_unlock(&lacks->lock);
 	return is;
 }
 
-/* What it is that ckfs has not, by its name. */
+/* Names what ckfs lacks. */
 static void explain(struct mount *m, unsigned kind, int error, struct error *ret)
 {
 	struct rlimit limit;

@@ -1,6 +1,6 @@
 /*
  * What ckfs itself lacks: memory, descriptors, a directory to spool to. It is no property of the entry that was asked for: nothing remembers
- * it, and the log tells of it when it begins, by what is missing.
+ * it, and the log names what is missing when that begins.
  */
 #ifndef CKFS_FUSE_LACKS_H
 #define CKFS_FUSE_LACKS_H
@@ -27,15 +27,16 @@ struct lacks {
 	struct lack last[LACKS]; /* protected by lock */
 };
 
+/* Whether an error is one of these. */
 bool lack_is(int r);
 
 /*
- * Whether a lack is to be logged: it begins, and does not come and go all the time. It is another one when the error is, or its number (of the
- * spool: how often it was lost).
+ * Whether to log a lack: it begins just now, and does not come and go all the time. Another error, or another number (of the spool: how often it
+ * was lost), is another lack.
  */
 bool lack_begins(struct lacks *lacks, unsigned kind, int error, unsigned number);
 
-/* Has a user told of r: the errno to answer with. Logs a lack that begins. */
+/* The errno to answer with for r. Logs a lack that begins. */
 int lack_tell(struct mount *m, int r);
 
 #endif

@@ -57,7 +57,7 @@ static bool write_name(const struct mount *m, const struct view *view, const str
 	struct key_hash other;
 	size_t n = KEY_HEX_SIZE;
 	if (key->text && (m->backend->ops->stores_keys || !key_hash_from_hex(key->text, key->length, &other)))
-		n = name_from_key(key, ret);
+		n = name_from_key(key, view_has_name, ret);
 	else
 		key_hash_to_hex(&key->hash, ret);
 	if (n == 0 || (m->options->match && fnmatch(m->options->match, ret, 0) != 0))
@@ -66,77 +66,52 @@ static bool write_name(const struct mount *m, const struct view *view, const str
 	return true;
 }
 
-/* Whether a view shows every entry, whatever it is. */
-static bool shows_all(const struct view *view)
-{
-	return view->shows_failing || view->size_level == LEVEL_STORED || view->afresh;
-}
-
-/*
- * Looks into an entry as far as the listing needs it: whether the view shows it, and how large it is. Nothing is
- * decoded for a size; only what a format directory shows must be told of a legacy frame. 1 shown, 0 not, -errno.
- */
-static int look_into(const struct view *view, struct entry *entry, struct line *line)
-{
-	const char *reason = NULL;
-	entry_peel_quick(entry, shows_all(view) ? view->size_level : view->open_level);
-	if (!shows_all(view)) {
-		int r = entry_reached(entry, LEVEL_DOCUMENT) ? 0 : entry_peel_now(entry, LEVEL_DOCUMENT, false);
-		/* Too little of it is here to tell where the document lies, but the frame says which kind it is. */
-		if (r == -ENODATA)
-			r = entry_assume_document(entry);
-		/* Nor does what has no frame, or a legacy or long one, in front. */
-		if (r == -ENODATA)
-			r = entry_peel_now(entry, LEVEL_DOCUMENT, true);
-		/* What cannot be had just now is shown: who opens it is told why. */
-		if (r < 0)
-			return r == -ENOMEM ? r : 1;
-		if (view->status(entry, view->open_level, &reason) < 0 || entry_seal(entry).unfit)
-			return 0;
-	}
-	line->has_attr = !view->unlisted_size && !line->stored.nameless && entry_reached(entry, view->size_level) && view_size(view, entry, &line->size) == 0;
-	return 1;
-}
-
 bool line_needs_value(const struct view *view, bool plus)
 {
-	return !shows_all(view) || (plus && !view->unlisted_size);
+	return !view_shows_all(view) || (plus && !view->unlisted_size);
 }
 
-/* Looks into what was listed, and takes it. 1 shown, 0 not, -ENOMEM. */
-static int look_into_listed(struct mount *m, const struct view *view, struct listed *listed, struct line *line)
+/* The key of a line, with its text where that is known, or the store has it. 0, -ENOMEM. */
+static int key_of_line(struct mount *m, const struct listed *listed, struct key *ret)
 {
-	struct entry *entry;
-	int r = entries_listed(m->entries, listed, &entry);
-	if (r < 0)
-		return r == -ENOMEM ? r : 1;
-	r = look_into(view, entry, line);
-	entry_unref(entry);
+	if (listed->key.text) {
+		/* What is told once need not be read again. */
+		if (!m->backend->ops->stores_keys)
+			known_keys_add(m->known, &listed->key);
+		return key_copy(&listed->key, ret);
+	}
+	int r = known_keys_find(m->known, &listed->key.hash, ret);
+	if (r == 0 && !ret->text && listed->named && backend_resolve(m->backend, &listed->key.hash, NULL, ret) == 0)
+		known_keys_add(m->known, ret);
 	return r;
 }
 
-int line_of_entry(struct mount *m, unsigned view_id, struct listed *listed, bool plus, struct line *ret)
+int line_begin(struct mount *m, unsigned view_id, struct listed *listed, bool look, struct line *ret, struct entry **ret_entry)
 {
-	const struct view *view = views[view_id];
 	struct line *line = ret;
 	*line = (struct line){.type = S_IFREG, .stored = listed->stored, .made = clock_ms()};
 	/* No descriptor waits for the next reply. */
 	line->stored.value = (struct slice){0};
-	int r = listed->key.text ? key_copy(&listed->key, &line->key) : known_keys_find(m->known, &listed->key.hash, &line->key);
+	*ret_entry = NULL;
+	int r = key_of_line(m, listed, &line->key);
+	if (r < 0)
+		return r;
+	bool shown = write_name(m, views[view_id], &line->key, line->name);
 	/* An entry that cannot be read does not end the listing, nor is it left out of a list that it may belong to: stat tells. */
-	if (r == 0 && !listed->unread && line_needs_value(view, plus)) {
-		r = look_into_listed(m, view, listed, line);
-	} else {
+	if (!shown || !look || listed->unread || entries_listed(m->entries, listed, ret_entry) < 0) {
 		key_done(&listed->key);
 		stored_done(&listed->stored);
-		r = r < 0 ? r : 1;
 	}
-	if (r == 1 && !write_name(m, view, &line->key, line->name))
-		r = 0;
-	if (r != 1) {
+	if (shown)
+		line->number = inode_number(view_id, &line->key.hash, &line->stored.version);
+	else
 		line_done(line);
-		return r;
-	}
-	line->number = inode_number(view_id, &line->key.hash, &line->stored.version);
-	return 1;
+	return shown;
+}
+
+int line_look(unsigned view_id, struct entry *entry, const atomic_bool *cancel, struct line *line)
+{
+	int r = view_look(views[view_id], entry, cancel, &line->has_attr, &line->size);
+	line->has_attr &= !line->stored.nameless;
+	return r;
 }

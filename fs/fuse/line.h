@@ -30,10 +30,19 @@ bool directory_is_view(uint64_t directory);
 bool line_of_directory(uint64_t directory, uint64_t i, struct line *ret);
 uint64_t lines_of_directory(uint64_t directory);
 
-/* Whether the line of an entry needs more than a name and a version. */
+/* Whether the line of an entry needs more than a name and a version: it is looked into. */
 bool line_needs_value(const struct view *view, bool plus);
 
-/* The line of an entry. Takes what `listed` holds. 1 and *ret, 0 when it is not shown, -errno. */
-int line_of_entry(struct mount *m, unsigned view_id, struct listed *listed, bool plus, struct line *ret);
+/*
+ * Begins the line of an entry: it has its name and, without its size, can be shown. Takes what `listed` holds, unless it fails. *ret_entry: what
+ * line_look() is to look into; NULL: nothing is (always without `look`). 1 and *ret, 0 when it is not shown, -ENOMEM.
+ */
+int line_begin(struct mount *m, unsigned view_id, struct listed *listed, bool look, struct line *ret, struct entry **ret_entry);
+
+/*
+ * Looks into its entry as far as the listing needs it. 1; 0 it is not shown; -ENOMEM; -EINTR soon after *cancel became true. After a failure it
+ * can be called again.
+ */
+int line_look(unsigned view_id, struct entry *entry, const atomic_bool *cancel, struct line *line);
 
 #endif

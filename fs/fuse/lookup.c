@@ -1,8 +1,11 @@
 /* LOOKUP: where freshness is decided. Names live in the kernel for no time at all. */
+#include "attr.h"
 #include "control.h"
-#include "errand.h"
-#include "pending.h"
+#include "forget.h"
+#include "lookup.h"
+#include "operations.h"
 
+#include "ckfs/cleanup.h"
 #include "ckfs/name.h"
 
 #include <errno.h>
@@ -16,7 +19,7 @@ static void reply_directory(struct mount *m, fuse_req_t req, uint64_t id)
 	e.entry_timeout = FOREVER;
 	e.attr_timeout = m->options->listed_ttl;
 	attr_of_directory(m, id, &e.attr);
-	fuse_reply_entry(req, &e);
+	m->reply->entry(req, &e);
 }
 
 /* Answers a name that is the mount's own. */
@@ -28,7 +31,7 @@ static bool reply_own_name(struct mount *m, fuse_req_t req, fuse_ino_t parent, c
 	}
 	if (parent != INODE_ROOT)
 		return false;
-	if (strcmp(name, ".ckfs") == 0) {
+	if (strcmp(name, NAME_OF_CONTROL) == 0) {
 		reply_directory(m, req, INODE_CONTROL);
 		return true;
 	}
@@ -40,163 +43,140 @@ static bool reply_own_name(struct mount *m, fuse_req_t req, fuse_ino_t parent, c
 	return false;
 }
 
-/* The entry that a name without extension means: where only hashes are stored a hash if there is such an entry, else a key. */
-static int find_by_name(struct mount *m, const char *name, size_t length, bool whole, const atomic_bool *cancel, struct entry **ret)
-{
-	struct key key;
-	struct key_hash hash;
-	struct entry *entry;
-	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, length, &hash)) {
-		key_from_hash(&hash, &key);
-		int r = entries_find(m->entries, &key, whole, cancel, ret);
-		if (r != -ENOENT)
-			return r;
-	}
-	int r = name_to_key(name, length, &key);
-	if (r < 0)
-		return r;
-	bool cut = !key.text;
-	r = entries_find(m->entries, &key, whole, cancel, &entry);
-	key_done(&key);
-	if (r < 0)
-		return r;
-	/* A cut name carries its hash; its beginning is checked as soon as the key is known. */
-	if (cut && entry_key(entry)->text && !name_is_of_key(name, length, entry_key(entry))) {
-		entry_unref(entry);
-		return -ENOENT;
-	}
-	*ret = entry;
-	return 0;
-}
-
-/* With the extension first, then the name as it stands. */
-static int find_in_view(struct mount *m, const struct view *view, const char *name, bool whole, const atomic_bool *cancel, struct entry **ret)
-{
-	size_t length = strlen(name), extension = strlen(view->extension);
-	if (extension > 0 && length > extension && strcmp(name + length - extension, view->extension) == 0) {
-		int r = find_by_name(m, name, length - extension, whole, cancel, ret);
-		if (r != -ENOENT)
-			return r;
-	}
-	return find_by_name(m, name, length, whole, cancel, ret);
-}
-
-/* A document that makes no sense may simply be altered: its checksum tells, where it has one. */
-static bool check_tells_more(const struct pending *p, int r)
-{
-	return p->level < LEVEL_CHECKED && (r == -EUCLEAN || r == -EOPNOTSUPP) && document_has_check(entry_document(p->entry));
-}
-
-static void finish_lookup(struct pending *p, int r)
-{
-	struct mount *m = p->m;
-	const struct view *view = views[p->view_id];
-	const char *reason = NULL;
-	uint64_t size = 0;
-	struct inode *inode;
-	if (r == 0 && !view->shows_failing)
-		r = view->status(p->entry, p->level, &reason);
-	if (check_tells_more(p, r)) {
-		pending_go_on(p, LEVEL_CHECKED);
-		return;
-	}
-	if (r == 0)
-		r = view_size(view, p->entry, &size);
-	if (r == 0)
-		r = inodes_enter(m->inodes, p->view_id, entry_key(p->entry), entry_stored(p->entry), size, &inode);
-	if (r < 0) {
-		retry_found(&m->retries, p->pid, 0, NULL);
-		if (r == -ETIMEDOUT)
-			timeouts_note(&m->timeouts, p->pid, p->name);
-		pending_fail(p, r, reason);
-		return;
-	}
-	struct fuse_entry_param e = entry_param(m, inode->id);
-	e.attr_timeout = view->afresh ? 0 : FOREVER;
-	attr_of_inode(m, inode, &e.attr);
-	retry_found(&m->retries, p->pid, inode->id, p->entry);
-	entry_keep(p->entry);
-	if (fuse_reply_entry(p->req, &e) == -ENOENT)
-		inodes_forget(m->inodes, e.ino, 1);
-}
-
 struct lookup {
-	struct errand errand;
-	unsigned view_id;
-	struct entry *entry; /* a reference */
-	uint64_t hash;       /* of the name */
+	struct request request;
+	struct found found; /* its entry is the request's */
+	const char *reason; /* why the view does not show it; NULL: errno says it */
+	uint64_t hash;      /* of the name */
 	char name[NAME_MAX + 1];
 };
 
-static int ask_name(struct errand *errand)
+/* After an ESTALE the value is found whole, so that it cannot change between its head and its rest. */
+static int find(struct mount *m, unsigned view_id, const struct key *key, const atomic_bool *cancel, struct found *ret)
 {
-	struct lookup *l = container_of(errand, struct lookup, errand);
-	/* Who comes back from an ESTALE must not meet one that changes between its head and its rest. */
-	bool whole = retry_is_due(&errand->m->retries, errand->pid);
-	return find_in_view(errand->m, views[l->view_id], l->name, whole, &errand->cancelled, &l->entry);
+	ret->promised = retry_is_due(&m->retries, RETRY_TO_READ, &key->hash);
+	ret->own = view_id == VIEW_FRAME && retry_is_due(&m->retries, RETRY_TO_WRITE, &key->hash);
+	ret->entry = ret->promised ? NULL : entries_found_lately(m->entries, &key->hash);
+	ret->recalled = ret->entry;
+	return ret->recalled ? 0 : entries_find(m->entries, key, ret->promised, cancel, &ret->entry);
 }
 
-static void finish_name(struct errand *errand, int r)
+/* Finds the entry of a name without extension. The name may be a hash, where only hashes are stored and there is such an entry; else it is a key. */
+static int find_by_name(struct mount *m, unsigned view_id, const char *name, size_t length, const atomic_bool *cancel, struct found *ret)
 {
-	struct lookup *l = container_of(errand, struct lookup, errand);
-	struct mount *m = errand->m;
-	if (r < 0)
-		retry_found(&m->retries, errand->pid, 0, NULL);
-	if (r == -ETIMEDOUT)
-		timeouts_note(&m->timeouts, errand->pid, l->hash);
-	if (r == -ENOENT) {
-		fuse_reply_err(errand->req, ENOENT);
-	} else if (r < 0) {
-		reply_error(m, errand->req, r);
-	} else {
-		const struct pending p = {.m = m, .req = errand->req, .entry = entry_ref(l->entry), .pid = errand->pid, .view_id = l->view_id, .finish = finish_lookup, .name = l->hash};
-		pending_start(&p, views[l->view_id]->size_level);
+	struct key key;
+	struct key_hash hash;
+	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, length, &hash)) {
+		key_from_hash(&hash, &key);
+		int r = find(m, view_id, &key, cancel, ret);
+		if (r != -ENOENT)
+			return r;
 	}
+	int r = name_to_key(name, length, view_has_name, &key);
+	if (r < 0)
+		return r;
+	bool cut = !key.text;
+	r = find(m, view_id, &key, cancel, ret);
+	key_done(&key);
+	/* A cut name carries the hash of its key. If the key is known, the beginning of the name has to be the key's, too. */
+	if (r == 0 && cut && entry_key(ret->entry)->text && !name_is_of_key(name, length, entry_key(ret->entry), view_has_name)) {
+		entry_unref(steal(ret->entry));
+		return -ENOENT;
+	}
+	return r;
 }
 
-static void lookup_done(struct errand *errand)
+/* Takes the name without its extension first, then as it stands. */
+int find_name(struct mount *m, unsigned view_id, const char *name, const atomic_bool *cancel, struct found *ret)
 {
-	entry_unref(container_of(errand, struct lookup, errand)->entry);
+	const char *suffix = views[view_id]->extension;
+	size_t length = strlen(name), extension = strlen(suffix);
+	if (extension > 0 && length > extension && strcmp(name + length - extension, suffix) == 0) {
+		int r = find_by_name(m, view_id, name, length - extension, cancel, ret);
+		if (r != -ENOENT)
+			return r;
+	}
+	return find_by_name(m, view_id, name, length, cancel, ret);
 }
 
-void ckfs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+/* What is made afresh tells of the expiry: where nobody knows it yet, its size hangs on it. What else it tells, it tells also without. */
+static int ask_name(struct request *request)
 {
-	struct mount *m = fuse_req_userdata(req);
+	struct lookup *l = container_of(request, struct lookup, request);
+	int r = find_name(request->m, request->view_id, l->name, &request->cancelled, &l->found);
+	if (r == 0)
+		request->entry = l->found.entry;
+	if (r == 0 && views[request->view_id]->afresh && entry_expires(request->entry) == EXPIRES_UNKNOWN)
+		entry_ask_expires(request->entry);
+	return r;
+}
+
+static int judge_found(struct request *request, int r)
+{
+	struct lookup *l = container_of(request, struct lookup, request);
+	const struct view *view = views[request->view_id];
+	if (r == 0 && !view->shows_failing)
+		r = view->status(request->entry, request->level, &l->reason);
+	return view_check_tells_more(request->entry, request->level, r) ? LEVEL_CHECKED : r;
+}
+
+static void reply_found(struct lookup *l, struct inode *inode)
+{
+	struct mount *m = l->request.m;
+	struct fuse_entry_param e = entry_param(m, inode->id);
+	e.attr_timeout = views[l->request.view_id]->afresh || inode->own ? 0 : FOREVER;
+	attr_of_inode(m, inode, &e.attr);
+	inode->recalled = l->found.recalled;
+	if (l->found.promised)
+		retry_promise(&m->retries, inode->id, l->request.entry);
+	entry_keep(l->request.entry);
+	if (m->reply->entry(l->request.req, &e) == -ENOENT)
+		inode_let_go(m, e.ino, 1);
+}
+
+static void answer_lookup(struct request *request, int r)
+{
+	struct lookup *l = container_of(request, struct lookup, request);
+	struct mount *m = request->m;
+	struct entry *entry = request->entry;
+	uint64_t size = 0;
+	struct inode *inode;
+	if (r == 0)
+		r = view_size(views[request->view_id], entry, &size);
+	if (r == 0)
+		r = (l->found.own ? inodes_enter_own : inodes_enter)(m->inodes, request->view_id, entry_goes_by_text(entry), l->found.promised, entry_key(entry), entry_stored(entry), size, &inode);
+	if (r == -ETIMEDOUT)
+		timeouts_note(&m->timeouts, l->hash);
+	if (r == 0)
+		reply_found(l, inode);
+	else if (r == -ENOENT && !entry)
+		m->reply->err(request->req, ENOENT);
+	else
+		request_fail(request, r, l->reason);
+}
+
+static const struct request_kind lookup_kind = {.size = sizeof(struct lookup), .ask = ask_name, .judge = judge_found, .answer = answer_lookup};
+
+void ckfs_lookup(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char *name)
+{
 	stats_add(&m->stats, lookups, 1);
 	if (reply_own_name(m, req, parent, name))
 		return;
 	if (parent >= INODE_ROOT + VIEW_COUNT) {
-		fuse_reply_err(req, ENOTDIR);
+		m->reply->err(req, ENOTDIR);
 		return;
 	}
 	if (strlen(name) > NAME_MAX) {
-		fuse_reply_err(req, ENAMETOOLONG);
+		m->reply->err(req, ENAMETOOLONG);
 		return;
 	}
-	struct lookup l = {.errand = {.m = m, .req = req, .ask = ask_name, .finish = finish_name, .done = lookup_done}};
-	l.view_id = (unsigned)(parent - INODE_ROOT);
+	struct lookup l = {.request = {.kind = &lookup_kind, .m = m, .req = req, .view_id = (unsigned)(parent - INODE_ROOT)}};
+	l.request.level = views[l.request.view_id]->size_level;
 	l.hash = XXH3_64bits_withSeed(name, strlen(name), parent);
-	if (m->backend->ops->remote && timeouts_take(&m->timeouts, fuse_req_ctx(req)->pid, l.hash)) {
+	if (m->backend->ops->remote && timeouts_take(&m->timeouts, l.hash)) {
 		reply_error(m, req, -ETIMEDOUT);
 		return;
 	}
 	strcpy(l.name, name);
-	errand_start(&l.errand, sizeof l);
-}
-
-void ckfs_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
-{
-	struct mount *m = fuse_req_userdata(req);
-	if (ino >= INODE_FIRST)
-		inodes_forget(m->inodes, ino, nlookup);
-	fuse_reply_none(req);
-}
-
-void ckfs_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
-{
-	struct mount *m = fuse_req_userdata(req);
-	for (size_t i = 0; i < count; i++)
-		if (forgets[i].ino >= INODE_FIRST)
-			inodes_forget(m->inodes, forgets[i].ino, forgets[i].nlookup);
-	fuse_reply_none(req);
+	request_start(&l.request);
 }

@@ -87,7 +87,8 @@ static bool is_dead(const char *path)
 	if (asprintf(&stats, "%s/.ckfs/stats", path) < 0)
 		return false;
 	cleanup_close int fd = open(stats, O_RDONLY | O_CLOEXEC);
-	return fd < 0 && errno == ENOTCONN;
+	/* Or it has ended while it was asked. */
+	return fd < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 /* A ckfs that is mounted here: dead ones are cleared away. */
@@ -113,7 +114,7 @@ int mountpoint_prepare(struct options *options, const char *source, struct error
 {
 	struct stat st;
 	if (path_descriptor(options->mountpoint) >= 0)
-		return error_set(error, -EINVAL, "%s: a mount that others have made (drop_privileges) is not served, since it may lack default_permissions; setuid=USER drops them too",
+		return error_set(error, -EINVAL, "%s: ckfs does not serve a mount that another program made (drop_privileges), since it may lack default_permissions; use setuid=USER to drop privileges",
 			options->mountpoint);
 	char *path = absolute_path(options->mountpoint);
 	if (!path)

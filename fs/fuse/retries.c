@@ -1,141 +1,143 @@
 #include "retries.h"
 
+#include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
+#include "ckfs/table.h"
 
 #include <stdlib.h>
 
-/* A thread that has not come back after so many milliseconds was killed. */
-#define RETRY_MS 30000
-
-struct retry {
-	struct retry *older, *newer;
-	pid_t pid;
-	uint64_t inode;      /* what its lookup has found */
-	struct entry *entry; /* a reference; NULL: nothing yet */
-	int64_t until;       /* monotonic ms */
+struct promise {
+	struct deadline deadline;
+	uint64_t inode;
+	struct entry *entry; /* a reference */
+	unsigned opens;      /* lookups that may be followed by one */
 };
 
-static void retry_free(struct retry *retry)
+static struct promise *promise_of(struct deadline *deadline)
 {
-	if (retry)
-		entry_unref(retry->entry);
-	free(retry);
+	return container_of(deadline, struct promise, deadline);
 }
 
-/* The helpers below run under retries->lock. */
-
-static void take_out(struct retries *retries, struct retry *retry)
+static void promise_free(struct promise *promise)
 {
-	*(retry->older ? &retry->older->newer : &retries->oldest) = retry->newer;
-	*(retry->newer ? &retry->newer->older : &retries->newest) = retry->older;
-	retries->live--;
+	if (promise)
+		entry_unref(promise->entry);
+	free(promise);
 }
 
-static void add(struct retries *retries, struct retry *retry)
+static void on_over(struct deadline *deadline)
 {
-	retry->until = clock_ms() + RETRY_MS;
-	retry->newer = NULL;
-	retry->older = retries->newest;
-	*(retries->newest ? &retries->newest->newer : &retries->oldest) = retry;
-	retries->newest = retry;
-	retries->live++;
+	promise_free(promise_of(deadline));
 }
 
-static struct retry *find(const struct retries *retries, pid_t pid)
+void retries_init(struct retries *retries)
 {
-	struct retry *retry = retries->newest;
-	while (retry && retry->pid != pid)
-		retry = retry->older;
-	return retry;
+	*retries = (struct retries){.any = false};
+	deadlines_init(&retries->promises, RETRY_MS, on_over);
 }
 
-/* Takes out the retry of a thread, if it has one. */
-static struct retry *take(struct retries *retries, pid_t pid)
+void retries_done(struct retries *retries)
 {
-	struct retry *retry = find(retries, pid);
-	if (retry)
-		take_out(retries, retry);
-	return retry;
+	deadlines_done(&retries->promises);
 }
 
-/* Takes out one whose thread was killed. */
-static struct retry *take_dead(struct retries *retries)
+/* The helpers below run under the lock. */
+
+static struct promise *take_out(struct retries *retries, struct promise *promise)
 {
-	struct retry *retry = retries->oldest;
-	if (!retry || clock_ms() < retry->until)
-		return NULL;
-	take_out(retries, retry);
-	return retry;
+	deadlines_remove(&retries->promises, &promise->deadline);
+	return promise;
+}
+
+static struct promise *find(const struct retries *retries, uint64_t inode)
+{
+	struct deadline *deadline = retries->promises.last;
+	while (deadline && promise_of(deadline)->inode != inode)
+		deadline = deadline->before;
+	return deadline ? promise_of(deadline) : NULL;
 }
 
 /* --- */
 
-void retries_done(struct retries *retries)
+void retry_note(struct retries *retries, enum retry why, const struct key_hash *key)
 {
-	struct retry *retry;
-	while ((retry = retries->oldest)) {
-		take_out(retries, retry);
-		retry_free(retry);
+	LOCK(&retries->promises.lock);
+	unsigned i = 0;
+	while (i < RETRIES_MAX && !key_hash_equal(&retries->due[why][i].key, key))
+		i++;
+	if (i == RETRIES_MAX) {
+		i = retries->next_due[why];
+		retries->next_due[why] = (i + 1) % RETRIES_MAX;
 	}
+	retries->due[why][i].key = *key;
+	retries->due[why][i].until = clock_ms() + RETRY_MS;
+	retries->any = true;
 }
 
-void retry_note(struct retries *retries, pid_t pid)
+bool retry_is_due(struct retries *retries, enum retry why, const struct key_hash *key)
 {
-	struct retry *retry = calloc(1, sizeof *retry);
-	pthread_mutex_lock(&retries->lock);
-	struct retry *before = take(retries, pid), *dead = take_dead(retries);
-	if (retry) {
-		retry->pid = pid;
-		add(retries, retry);
-	}
-	pthread_mutex_unlock(&retries->lock);
-	retry_free(before);
-	retry_free(dead);
-}
-
-bool retry_is_due(struct retries *retries, pid_t pid)
-{
-	if (retries->live == 0)
+	bool is = false;
+	if (!retries->any)
 		return false;
-	pthread_mutex_lock(&retries->lock);
-	bool is = find(retries, pid);
-	pthread_mutex_unlock(&retries->lock);
+	LOCK(&retries->promises.lock);
+	for (unsigned i = 0; !is && i < RETRIES_MAX; i++)
+		is = key_hash_equal(&retries->due[why][i].key, key) && clock_ms() < retries->due[why][i].until;
 	return is;
 }
 
-void retry_found(struct retries *retries, pid_t pid, uint64_t inode, struct entry *entry)
+/* Keeps `mine`, or the promise that there is for its inode. What has no place any more; NULL: nothing. */
+static struct promise *keep(struct retries *retries, uint64_t inode, struct promise *mine)
 {
-	if (retries->live == 0)
-		return;
-	struct entry *surplus = entry ? entry_ref(entry) : NULL;
-	pthread_mutex_lock(&retries->lock);
-	struct retry *retry = take(retries, pid), *dead = take_dead(retries);
-	if (retry && entry) {
-		struct entry *before = retry->entry;
-		retry->entry = surplus;
-		retry->inode = inode;
-		surplus = before;
-		add(retries, retry);
-		retry = NULL;
+	struct promise *surplus = NULL;
+	LOCK(&retries->promises.lock);
+	struct promise *before = find(retries, inode);
+	if (before) {
+		surplus = mine;
+		mine = take_out(retries, before);
+		mine->opens++;
+	} else if (retries->promises.count == RETRIES_MAX) {
+		surplus = take_out(retries, promise_of(retries->promises.first));
 	}
-	pthread_mutex_unlock(&retries->lock);
-	entry_unref(surplus);
-	retry_free(retry);
-	retry_free(dead);
+	if (mine)
+		deadlines_add(&retries->promises, &mine->deadline);
+	return surplus;
 }
 
-struct entry *retry_take(struct retries *retries, pid_t pid, uint64_t inode)
+void retry_promise(struct retries *retries, uint64_t inode, struct entry *entry)
+{
+	struct promise *mine = calloc(1, sizeof *mine);
+	if (mine)
+		*mine = (struct promise){.inode = inode, .entry = entry_ref(entry), .opens = 1};
+	promise_free(keep(retries, inode, mine));
+}
+
+/* One open of an inode. What is promised no more by that; NULL: nothing. */
+static struct promise *take_one(struct retries *retries, uint64_t inode, struct entry **ret)
+{
+	LOCK(&retries->promises.lock);
+	struct promise *promise = find(retries, inode);
+	if (!promise)
+		return NULL;
+	*ret = entry_ref(promise->entry);
+	return --promise->opens == 0 ? take_out(retries, promise) : NULL;
+}
+
+struct entry *retry_take(struct retries *retries, uint64_t inode)
 {
 	struct entry *entry = NULL;
-	if (retries->live == 0)
-		return NULL;
-	pthread_mutex_lock(&retries->lock);
-	struct retry *retry = take(retries, pid);
-	pthread_mutex_unlock(&retries->lock);
-	if (retry && retry->inode == inode) {
-		entry = retry->entry;
-		retry->entry = NULL;
-	}
-	retry_free(retry);
+	if (retries->any)
+		promise_free(take_one(retries, inode, &entry));
 	return entry;
+}
+
+static struct promise *take_out_inode(struct retries *retries, uint64_t inode)
+{
+	LOCK(&retries->promises.lock);
+	struct promise *promise = find(retries, inode);
+	return promise ? take_out(retries, promise) : NULL;
+}
+
+void retry_forget(struct retries *retries, uint64_t inode)
+{
+	promise_free(take_out_inode(retries, inode));
 }

@@ -1,41 +1,56 @@
 /*
- * Threads that were told ESTALE by an open. The kernel looks the name up again and opens what that finds, once:
- * a second ESTALE would reach the user. So what their own lookup has found is held for them until they open it, even
- * if it was overwritten meanwhile, and whatever else has to give way.
+ * Opens that were answered with ESTALE. The kernel then looks the name up again and opens what it finds, once: a second ESTALE would reach the user.
+ * ckfs cannot tell which caller comes back (those outside of its pid namespace have no pid). So for some seconds it promises whatever any lookup finds
+ * of that key: that version can be opened, even if it is overwritten before. A promised version has an inode that no listing gives, so each of its
+ * opens follows a lookup of its own, and its entry is held until then.
  */
 #ifndef CKFS_RETRIES_H
 #define CKFS_RETRIES_H
 
+#include "ckfs/deadlines.h"
 #include "ckfs/entry.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
-struct retry;
+/* At most so many keys are remembered, and so many versions held: the oldest gives way. Each is for RETRY_MS, or until the kernel forgets the inode. */
+#define RETRIES_MAX 256
+#define RETRY_MS 10000
+
+/* Why an open was answered so: what was to be read is another version by now; or it was to be written, which takes an inode of its own. */
+enum retry { RETRY_TO_READ, RETRY_TO_WRITE, RETRIES };
 
 struct retries {
-	pthread_mutex_t lock;
-	atomic_uint live; /* a hint: how many there are */
-	/* protected by lock */
-	struct retry *oldest, *newest; /* by their deadlines */
+	atomic_bool any; /* a key was told ESTALE, ever */
+	struct deadlines promises; /* what nobody has come for is let go */
+	/* protected by promises.lock */
+	struct {
+		struct key_hash key;
+		int64_t until; /* monotonic ms */
+	} due[RETRIES][RETRIES_MAX];
+	unsigned next_due[RETRIES];
 };
 
-/* Ends all of them. */
+void retries_init(struct retries *retries);
 void retries_done(struct retries *retries);
 
-/* A thread was told ESTALE. */
-void retry_note(struct retries *retries, pid_t pid);
+/* Remembers that an open of a key was answered with ESTALE. */
+void retry_note(struct retries *retries, enum retry why, const struct key_hash *key);
 
-/* Whether a thread has yet to come back from one. */
-bool retry_is_due(struct retries *retries, pid_t pid);
+/*
+ * Whether an open of a key was answered so not long ago. A lookup of it then has to find the value whole, and promises it; or gives an inode of its
+ * own, which may be opened for writing as well as for reading.
+ */
+bool retry_is_due(struct retries *retries, enum retry why, const struct key_hash *key);
 
-/* Such a thread's lookup has found an entry, and this inode; takes a reference of its own. NULL: nothing was found. */
-void retry_found(struct retries *retries, pid_t pid, uint64_t inode, struct entry *entry);
+/* Promises an entry, which a lookup has found, by its inode. Takes a reference of its own. */
+void retry_promise(struct retries *retries, uint64_t inode, struct entry *entry);
 
-/* What the lookup of a thread that comes back to open this inode has found: a reference; NULL: it does not. Either way its retry ends. */
-struct entry *retry_take(struct retries *retries, pid_t pid, uint64_t inode);
+/* Drops the promise of an inode that the kernel has forgotten: nobody can open it any more. */
+void retry_forget(struct retries *retries, uint64_t inode);
+
+/* The entry that an inode was promised to be: a reference; NULL: none. Call it once for each open. */
+struct entry *retry_take(struct retries *retries, uint64_t inode);
 
 #endif

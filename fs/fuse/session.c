@@ -1,27 +1,31 @@
-/* A mount from its beginning to its end. */
-#include "mount.h"
+#include "session.h"
 
 #include "buffers.h"
+#include "confine.h"
+#include "device.h"
+#include "dispatch.h"
 #include "mountpoint.h"
-#include "parallel.h"
 #include "signals.h"
 
 #include "ckfs/cleanup.h"
 #include "ckfs/inherited.h"
 #include "ckfs/log.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
-/* Until the mount serves, the first thing libfuse has to say is the reason for a failure: it is kept for the one line. */
+/* Before libfuse's loop begins again, in milliseconds. */
+#define AGAIN_MS 20
+
+/* Until the mount serves, the first message of libfuse is the reason for a failure: it is kept for the one line that users get. */
 static struct {
 	struct mount *m;
 	struct error *error; /* NULL: the mount serves */
@@ -65,68 +69,35 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_readahead = BUFFER_SIZE;
 	/* libfuse gives up when this is not what the mount was made with. */
 	conn->max_read = m->options->max_read;
-	parallel_init(m, conn);
+	device_init(m, conn);
 	mounting.error = NULL;
 	if (m->ready_fd < 0)
 		return;
 
 	/* The daemon serves from here on: whoever started it may go. */
-	int nowhere = inherited_nowhere();
 	bool keeps_stderr = m->options->has_log && m->options->log == LOG_TO_STDERR;
-	for (int fd = 0; nowhere >= 0 && fd <= (keeps_stderr ? 1 : 2); fd++)
-		dup2(nowhere, fd);
-	if (nowhere >= 0)
-		close(nowhere);
+	for (int fd = 0; fd <= (keeps_stderr ? 1 : 2); fd++)
+		dup2(m->nowhere_fd, fd);
+	close(m->nowhere_fd);
 	ssize_t ignored = write(m->ready_fd, "", 1);
 	(void)ignored;
 	close(m->ready_fd);
 	m->ready_fd = -1;
 }
 
-/*
- * Mostly the next request follows at once: an OPEN its LOOKUP, the LOOKUP of the next file a RELEASE. A thread that
- * looks out for it needs not be woken.
- */
-static void await_next(struct mount *m)
-{
-	if (atomic_exchange(&m->awaits_next, true))
-		return;
-	busy_poll(&m->next_request, fuse_session_fd(m->session), POLLIN);
-	atomic_store(&m->awaits_next, false);
-}
-
-#define THEN_AWAIT_NEXT(operation, parameters, ...) \
-	static void operation##_and_next parameters \
-	{ \
-		struct mount *m = fuse_req_userdata(req); \
-		ckfs_##operation(__VA_ARGS__); \
-		await_next(m); \
-	}
-
-THEN_AWAIT_NEXT(lookup, (fuse_req_t req, fuse_ino_t parent, const char *name), req, parent, name)
-THEN_AWAIT_NEXT(getattr, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
-THEN_AWAIT_NEXT(open, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
-THEN_AWAIT_NEXT(read, (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi), req, ino, size, off, fi)
-THEN_AWAIT_NEXT(release, (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
-THEN_AWAIT_NEXT(getxattr, (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size), req, ino, name, size)
-THEN_AWAIT_NEXT(listxattr, (fuse_req_t req, fuse_ino_t ino, size_t size), req, ino, size)
-
-static const struct fuse_lowlevel_ops operations = {
-	.init = on_init,
-	.lookup = lookup_and_next,
-	.forget = ckfs_forget,
-	.forget_multi = ckfs_forget_multi,
-	.getattr = getattr_and_next,
-	.statfs = ckfs_statfs,
-	.open = open_and_next,
-	.read = read_and_next,
-	.release = release_and_next,
-	.opendir = ckfs_opendir,
-	.readdir = ckfs_readdir,
-	.readdirplus = ckfs_readdirplus,
-	.releasedir = ckfs_releasedir,
-	.getxattr = getxattr_and_next,
-	.listxattr = listxattr_and_next,
+static const struct reply_ops replies = {
+	.err = fuse_reply_err,
+	.none = fuse_reply_none,
+	.entry = fuse_reply_entry,
+	.attr = fuse_reply_attr,
+	.open = fuse_reply_open,
+	.buf = fuse_reply_buf,
+	.xattr = fuse_reply_xattr,
+	.statfs = fuse_reply_statfs,
+	.create = fuse_reply_create,
+	.write = fuse_reply_write,
+	.on_interrupt = fuse_req_interrupt_func,
+	.store = fuse_lowlevel_notify_store,
 };
 
 /* libfuse's arguments: ours first, the user's, and last what must not be changed. */
@@ -150,7 +121,7 @@ static int make_args(const struct options *o, const char *source, struct fuse_ar
 			r |= fuse_opt_add_arg(&args, ours);
 		}
 	}
-	r |= fuse_opt_add_arg(&args, "-oro,nosuid,nodev,default_permissions");
+	r |= fuse_opt_add_arg(&args, o->write ? "-orw,nosuid,nodev,default_permissions" : "-oro,nosuid,nodev,default_permissions");
 	if (o->debug)
 		r |= fuse_opt_add_arg(&args, "-d");
 	*ret = args;
@@ -170,44 +141,53 @@ static int daemonise(struct mount *m, struct error *error)
 		char byte;
 		close(ready[1]);
 		ssize_t n;
+		/* It goes on, whatever interrupts it: it must know what becomes of the daemon before it goes. */
 		do
 			n = read(ready[0], &byte, 1);
-		while (n < 0 && errno == EINTR);
+		while (n < 0);
 		_exit(n == 1 ? 0 : 1);
 	}
 	close(ready[0]);
 	m->ready_fd = ready[1];
+	/* Opened here, where a failure can still be told. Whoever started the daemon may wait until it has let go of its streams. */
+	m->nowhere_fd = inherited_nowhere();
+	if (m->nowhere_fd < 0)
+		return error_set(error, -errno, "/dev/null: %s", strerror(errno));
 	keyring_lock(m->keyring);
 	setsid();
 	return 0;
 }
 
-/* A directory that somebody works in cannot be unmounted. */
+/* A filesystem cannot be unmounted while a process has its working directory there. */
 static int leave_directory(struct error *error)
 {
 	return chdir("/") < 0 ? error_set(error, -errno, "/: %s", strerror(errno)) : 0;
 }
 
-static void *until_cancelled(void *unused)
+/*
+ * libfuse ends its threads with pthread_cancel. At its first call glibc loads libgcc_s.so.1, and aborts the process if it cannot, as when no
+ * descriptor is left. So it is loaded now. (Calling pthread_cancel once would take a thread, which counts for a while after it has ended.)
+ */
+static void prepare_to_cancel_threads(void)
 {
-	for (;;)
-		pause();
-	return unused;
+	(void)dlopen("libgcc_s.so.1", RTLD_NOW);
 }
 
 /*
- * libfuse ends its threads with pthread_cancel. glibc loads libgcc_s.so.1 for that when it is first called, and aborts
- * the process when it cannot, as with no descriptor left: so it is called once while there are some.
+ * libfuse ends its loop when there is no memory, or no thread can be started: the next loop serves the requests that wait. Before anything was
+ * served, that is a failure to mount.
  */
-static int prepare_to_cancel_threads(struct error *error)
+static int serve_on(struct mount *m, struct fuse_loop_config *config, const struct signals *signals)
 {
-	pthread_t thread;
-	int r = -pthread_create(&thread, NULL, until_cancelled, NULL);
-	if (r < 0)
-		return error_set(error, r, "no thread: %s", strerror(-r));
-	pthread_cancel(thread);
-	pthread_join(thread, NULL);
-	return 0;
+	const struct timespec pause = {.tv_nsec = AGAIN_MS * 1000000L};
+	for (;;) {
+		int r = fuse_session_loop_mt(m->session, config);
+		if ((r != -ENOMEM && r != -1) || mounting.error || signals->asked)
+			return r;
+		lack_tell(m, -ENOMEM);
+		nanosleep(&pause, NULL);
+		fuse_session_reset(m->session);
+	}
 }
 
 static int serve(struct mount *m, struct error *error)
@@ -225,17 +205,20 @@ static int serve(struct mount *m, struct error *error)
 		return error_set(error, r, "no thread: %s", strerror(-r));
 	}
 	struct mounted ignored;
-	r = fuse_session_loop_mt(m->session, config);
+	r = serve_on(m, config, &signals);
 	/* Under load a lazy unmount may reach a thread that reads a request as the end of the connection. */
 	if (r == -ECONNABORTED && !mountpoint_find(m->options->mountpoint, &ignored))
 		r = 0;
 	fuse_loop_cfg_destroy(config);
-	/* Who still waits gets an answer while there is a session to answer through. */
+	/* All that wait are answered while there is a session to answer through. */
+	requests_stop(m);
 	backend_stop(m->backend);
 	entries_stop(m->entries);
+	work_pool_free(steal(m->listers));
 	work_pool_free(steal(m->waiters));
+	work_pool_free(steal(m->storers));
 	signals_stop(&signals);
-	/* Where it did not even begin, libfuse has said why. */
+	/* If it did not even begin, libfuse has said why. */
 	if (r < 0 && !(mounting.error && *error->text))
 		error_set(error, r, "%s", strerror(-r));
 	return r < 0 ? r : 0;
@@ -264,10 +247,16 @@ static int mount_session(struct mount *m, struct error *error)
 	int r = fuse_session_mount(m->session, m->options->mountpoint) < 0 ? -EIO : 0;
 	if (stderr_before >= 0)
 		dup2(stderr_before, STDERR_FILENO);
+	/* Without memory libfuse may return 0, as if that were the device (fuse_mount_sys of 3.14). The low ones are open: none of them is. */
+	if (r == 0 && fuse_session_fd(m->session) <= STDERR_FILENO)
+		r = -ENOMEM;
 	if (r < 0)
 		keep_reason(captured, error);
 	if (r < 0 && !*error->text)
 		error_set(error, r, "%s: cannot be mounted on", m->options->mountpoint);
+	const struct error said = *error;
+	if (r < 0 && strstr(said.text, strerror(EAGAIN)))
+		error_set(error, r, "%.300s; is it the limit on processes and threads (ulimit -u)?", said.text);
 	return r;
 }
 
@@ -276,7 +265,9 @@ static int mount_and_serve(struct mount *m, struct error *error)
 	signals_block();
 	int r = mount_session(m, error);
 	if (r == 0) {
-		r = parallel_prepare(m);
+		r = unmounter_prepare(&m->unmounter, m->options->mountpoint);
+		if (r == 0)
+			r = device_prepare(m);
 		if (r < 0)
 			error_set(error, r, "%s", strerror(-r));
 		if (r == 0 && !m->options->foreground)
@@ -284,8 +275,10 @@ static int mount_and_serve(struct mount *m, struct error *error)
 		if (r == 0)
 			r = leave_directory(error);
 		if (r == 0)
+			r = confine(m, error);
+		if (r == 0)
 			r = serve(m, error);
-		fuse_session_unmount(m->session);
+		unmounter_end(&m->unmounter, m->session);
 	}
 	return r;
 }
@@ -293,14 +286,16 @@ static int mount_and_serve(struct mount *m, struct error *error)
 int mount_serve(struct mount *m, const char *source, struct error *error)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	m->reply = &replies;
 	mounting.m = m;
 	mounting.error = error;
 	mounting.complete = false;
 	*error->text = '\0';
 	fuse_set_log_func(on_fuse_log);
-	int r = prepare_to_cancel_threads(error);
-	if (r == 0)
-		r = make_args(m->options, source, &args);
+	prepare_to_cancel_threads();
+	struct fuse_lowlevel_ops operations = *dispatch_operations(m->options->write);
+	operations.init = on_init;
+	int r = make_args(m->options, source, &args);
 	if (r == 0) {
 		m->session = fuse_session_new(&args, &operations, sizeof operations, m);
 		if (!m->session)

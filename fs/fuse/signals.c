@@ -1,5 +1,7 @@
 #include "signals.h"
 
+#include "ckfs/thread.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -42,9 +44,10 @@ static void end_loop(struct signals *s)
 {
 	const struct timespec pause = {.tv_nsec = WAKE_AGAIN_MS * 1000000L};
 	/* The loop ends with the last of its threads, and some may wait for a server. */
+	s->asked = true;
 	backend_stop(s->m->backend);
-	fuse_session_exit(s->m->session);
 	while (!s->ended) {
+		fuse_session_exit(s->m->session);
 		pthread_kill(s->main, WAKE);
 		nanosleep(&pause, NULL);
 	}
@@ -81,17 +84,12 @@ static void *signals_thread(void *arg)
 int signals_start(struct signals *signals, struct mount *m)
 {
 	struct sigaction action = {.sa_handler = on_wake};
-	sigset_t all, before;
 	signals->m = m;
 	signals->main = pthread_self();
-	signals->ended = false;
+	signals->asked = signals->ended = false;
 	sigemptyset(&action.sa_mask);
 	sigaction(WAKE, &action, NULL);
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	int r = -pthread_create(&signals->thread, NULL, signals_thread, signals);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return r;
+	return thread_start(&signals->thread, signals_thread, signals);
 }
 
 void signals_stop(struct signals *signals)

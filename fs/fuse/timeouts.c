@@ -1,32 +1,29 @@
 #include "timeouts.h"
 
+#include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
 
-/* The kernel asks again within so many milliseconds, on a busy machine too. */
+#include <stddef.h>
+
+/* The kernel asks again within so many milliseconds, also on a busy machine. */
 #define AGAIN_MS 50
 
-static size_t place_of(pid_t pid)
+void timeouts_note(struct timeouts *timeouts, uint64_t name)
 {
-	return (size_t)pid % TIMEOUTS;
-}
-
-void timeouts_note(struct timeouts *timeouts, pid_t pid, uint64_t name)
-{
-	size_t i = place_of(pid);
-	pthread_mutex_lock(&timeouts->lock);
-	timeouts->last[i].pid = pid;
+	size_t i = name % TIMEOUTS;
+	LOCK(&timeouts->lock);
+	bool goes_on = timeouts->last[i].name == name && clock_ms() < timeouts->last[i].until;
+	timeouts->last[i].owed = goes_on ? timeouts->last[i].owed + 1 : 1;
 	timeouts->last[i].name = name;
 	timeouts->last[i].until = clock_ms() + AGAIN_MS;
-	pthread_mutex_unlock(&timeouts->lock);
 }
 
-bool timeouts_take(struct timeouts *timeouts, pid_t pid, uint64_t name)
+bool timeouts_take(struct timeouts *timeouts, uint64_t name)
 {
-	size_t i = place_of(pid);
-	pthread_mutex_lock(&timeouts->lock);
-	bool is = timeouts->last[i].pid == pid && timeouts->last[i].name == name && clock_ms() < timeouts->last[i].until;
+	size_t i = name % TIMEOUTS;
+	LOCK(&timeouts->lock);
+	bool is = timeouts->last[i].name == name && timeouts->last[i].owed > 0 && clock_ms() < timeouts->last[i].until;
 	if (is)
-		timeouts->last[i].until = 0;
-	pthread_mutex_unlock(&timeouts->lock);
+		timeouts->last[i].owed--;
 	return is;
 }

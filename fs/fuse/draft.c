@@ -1,0 +1,341 @@
+#include "draft.h"
+
+#include "mount.h"
+
+#include "ckfs/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Bytes that are copied at a time. */
+#define PIECE ((size_t)1 << 20)
+
+/* No file is longer: what is beyond is no offset. */
+#define LENGTH_MAX ((uint64_t)INT64_MAX >> 1)
+
+int draft_new(struct mount *m, const struct key *key, struct draft **ret)
+{
+	struct draft *d = calloc(1, sizeof *d);
+	if (!d || key_copy(key, &d->key) < 0) {
+		free(d);
+		return -ENOMEM;
+	}
+	d->m = m;
+	d->refs = 1;
+	d->file.fd = -1;
+	d->lifetime.ttl = m->options->ttl;
+	event_init(&d->free, true);
+	pthread_mutex_init(&d->lock, NULL);
+	clock_gettime(CLOCK_REALTIME, &d->when);
+	*ret = d;
+	return 0;
+}
+
+struct draft *draft_ref(struct draft *draft)
+{
+	atomic_fetch_add(&draft->refs, 1);
+	return draft;
+}
+
+static void drop_collected(struct draft *d)
+{
+	if (d->file.fd >= 0)
+		close(d->file.fd);
+	d->file.fd = -1;
+	if (d->spooled.spool)
+		spool_abort(&d->spooled);
+	d->spooled = (struct spool_writer){0};
+	d->filled = 0;
+}
+
+void draft_drop(struct draft *draft)
+{
+	drop_collected(draft);
+	slice_done(&draft->base);
+}
+
+void draft_unref(struct draft *draft)
+{
+	if (!draft || atomic_fetch_sub(&draft->refs, 1) > 1)
+		return;
+	draft_drop(draft);
+	key_done(&draft->key);
+	event_done(&draft->free);
+	pthread_mutex_destroy(&draft->lock);
+	free(draft);
+}
+
+bool draft_open(struct draft *draft)
+{
+	unsigned handles = draft->handles;
+	while (handles > 0 && !atomic_compare_exchange_weak(&draft->handles, &handles, handles + 1))
+		;
+	return handles > 0;
+}
+
+bool draft_close(struct draft *draft)
+{
+	return atomic_fetch_sub(&draft->handles, 1) == 1;
+}
+
+int draft_enter(struct draft *draft, const atomic_bool *cancel)
+{
+	int r = event_take(&draft->free, cancel);
+	return r < 0 ? r : 0;
+}
+
+void draft_leave(struct draft *draft)
+{
+	event_tell(&draft->free);
+}
+
+/* --- what stat shows --- */
+
+void draft_show(struct draft *draft, uint64_t *ret_length, struct timespec *ret_when)
+{
+	LOCK(&draft->lock);
+	*ret_length = draft->shown;
+	*ret_when = draft->when;
+}
+
+void draft_set_time(struct draft *draft, const struct timespec *when)
+{
+	LOCK(&draft->lock);
+	draft->when = *when;
+}
+
+static void set_length(struct draft *d, uint64_t length)
+{
+	d->length = length;
+	LOCK(&d->lock);
+	d->shown = length;
+	clock_gettime(CLOCK_REALTIME, &d->when);
+}
+
+void draft_begin_as(struct draft *draft, const struct slice *value)
+{
+	slice_copy(value, &draft->base);
+	set_length(draft, value->length);
+}
+
+/* --- collecting --- */
+
+static bool is_collecting(const struct draft *d)
+{
+	return d->file.fd >= 0 || d->spooled.spool;
+}
+
+/* Where the bytes go. `size`: how many there will be, as far as anybody knows. */
+static int begin_to_collect(struct draft *d, uint64_t size)
+{
+	if (is_collecting(d))
+		return 0;
+	d->filled = 0;
+	if (backend_collect(d->m->backend, &d->file) == 0)
+		return 0;
+	d->file.fd = -1;
+	return spool_begin_growing(entries_spool(d->m->entries), size, false, &d->spooled);
+}
+
+static int put_in_file(const struct draft *d, const void *bytes, size_t n, uint64_t at)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t put = pwrite(d->file.fd, (const char *)bytes + done, n - done, (off_t)(d->file.offset + at + done));
+		if (put < 0 && errno != EINTR)
+			return errno == EDQUOT ? -ENOSPC : -errno;
+		if (put == 0)
+			return -EIO;
+		done += put > 0 ? (size_t)put : 0;
+	}
+	return 0;
+}
+
+/* Bytes that begin at most where the collected ones end. NULL: zeros. */
+static int put_in_spool(struct draft *d, const void *bytes, size_t n, uint64_t at)
+{
+	uint64_t more = at + n > d->filled ? at + n - d->filled : 0;
+	int r = more ? sink_room(&d->spooled.sink, (size_t)more) : 0;
+	if (r < 0)
+		return r;
+	if (bytes)
+		memcpy(spool_bytes(&d->spooled) + at, bytes, n);
+	else
+		memset(spool_bytes(&d->spooled) + at, 0, n);
+	d->spooled.sink.p += more;
+	return 0;
+}
+
+static int put(struct draft *d, const void *bytes, size_t n, uint64_t at)
+{
+	int r = d->file.fd < 0 ? put_in_spool(d, bytes, n, at) : bytes ? put_in_file(d, bytes, n, at) : 0;
+	if (r == 0 && at + n > d->filled)
+		d->filled = at + n;
+	return r;
+}
+
+/* Copies what is of the base, so that all up to `to` is collected. In a file zeros need not be written. */
+static int fill_to(struct draft *d, uint64_t to, const atomic_bool *cancel)
+{
+	cleanup_free uint8_t *piece = NULL;
+	int r = 0;
+	while (r == 0 && d->filled < to) {
+		uint64_t at = d->filled, left = (at < d->base.length && d->base.length < to ? d->base.length : to) - at;
+		const bool is_zeros = at >= d->base.length;
+		size_t n = left < PIECE ? (size_t)left : PIECE;
+		if (is_zeros && d->file.fd >= 0)
+			n = (size_t)left;
+		if (!is_zeros && !piece && !(piece = malloc(PIECE)))
+			return -ENOMEM;
+		r = was_cancelled(cancel) ? -EINTR : is_zeros ? 0 : slice_read(&d->base, at, piece, n);
+		if (r == 0)
+			r = put(d, is_zeros ? NULL : piece, n, at);
+	}
+	return r;
+}
+
+static bool is_too_long(const struct draft *d, uint64_t length)
+{
+	const uint64_t most = d->m->backend->value_max;
+	return length > LENGTH_MAX || (most && length > most);
+}
+
+int draft_tell(const struct draft *draft, int r)
+{
+	/* What the directory of the cache lacks is not the spool's. */
+	return draft->file.fd >= 0 && r != -ENOMEM ? r : -lack_tell(draft->m, r);
+}
+
+/* What was written last has come to this. */
+static int end_change(struct draft *d, int r)
+{
+	d->changed = true;
+	d->written = true;
+	d->tried = false;
+	d->asked = false;
+	if (r < 0)
+		d->broken = r = draft_tell(d, r);
+	return r;
+}
+
+int draft_write(struct draft *draft, const void *bytes, size_t n, uint64_t at)
+{
+	struct draft *d = draft;
+	if (n == 0)
+		return 0;
+	int r = at > LENGTH_MAX || is_too_long(d, at + n) ? -EFBIG : 0;
+	if (r == 0)
+		r = begin_to_collect(d, at + n > d->base.length ? at + n : d->base.length);
+	if (r == 0)
+		r = fill_to(d, at, NULL);
+	if (r == 0)
+		r = put(d, bytes, n, at);
+	if (r == 0)
+		set_length(d, at + n > d->length ? at + n : d->length);
+	return end_change(d, r);
+}
+
+int draft_set_length(struct draft *draft, uint64_t length)
+{
+	struct draft *d = draft;
+	if (is_too_long(d, length))
+		return end_change(d, -EFBIG);
+	if (length < d->filled && d->file.fd >= 0 && ftruncate(d->file.fd, (off_t)(d->file.offset + length)) < 0)
+		return end_change(d, -errno);
+	if (length < d->filled && d->file.fd < 0)
+		d->spooled.sink.p = spool_bytes(&d->spooled) + length;
+	if (length < d->filled)
+		d->filled = length;
+	if (length < d->base.length)
+		d->base.length = length;
+	/* What begins anew can be whole. */
+	if (length == 0)
+		d->broken = 0;
+	set_length(d, length);
+	return end_change(d, 0);
+}
+
+/* --- reading --- */
+
+static int read_collected(const struct draft *d, uint64_t at, uint8_t *to, size_t n)
+{
+	if (d->file.fd < 0) {
+		memcpy(to, spool_bytes(&d->spooled) + at, n);
+		return 0;
+	}
+	for (size_t done = 0; done < n;) {
+		ssize_t got = pread(d->file.fd, to + done, n - done, (off_t)(d->file.offset + at + done));
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		/* Behind its end are zeros that were not written. */
+		if (got == 0) {
+			memset(to + done, 0, n - done);
+			return 0;
+		}
+		done += got > 0 ? (size_t)got : 0;
+	}
+	return 0;
+}
+
+int draft_read(struct draft *draft, uint64_t at, void *to, size_t n)
+{
+	const struct draft *d = draft;
+	uint8_t *p = to;
+	uint64_t left = d->filled > at ? d->filled - at : 0;
+	size_t here = n < left ? (size_t)n : (size_t)left;
+	int r = here ? read_collected(d, at, p, here) : 0;
+	at += here;
+	n -= here;
+	left = d->base.length > at ? d->base.length - at : 0;
+	size_t from_base = n < left ? n : (size_t)left;
+	if (r == 0 && from_base)
+		r = slice_read(&d->base, at, p + here, from_base);
+	if (r == 0 && n > from_base)
+		memset(p + here + from_base, 0, n - from_base);
+	return r;
+}
+
+/* --- storing: for draft_store.c --- */
+
+int draft_take(struct draft *d, const atomic_bool *cancel, struct slice *ret)
+{
+	int r = begin_to_collect(d, d->length);
+	if (r == 0)
+		r = fill_to(d, d->length, cancel);
+	if (r < 0)
+		return r;
+	if (d->file.fd < 0) {
+		slice_done(&d->base);
+		r = spool_end(&d->spooled, &d->base);
+		if (r < 0)
+			return r;
+		d->spooled = (struct spool_writer){0};
+		d->filled = 0;
+		slice_copy(&d->base, ret);
+		return 0;
+	}
+	struct storage *storage;
+	cleanup_close int fd = fcntl(d->file.fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0 || ftruncate(fd, (off_t)(d->file.offset + d->length)) < 0)
+		return -errno;
+	r = storage_new_fd(fd, NULL, 0, &storage);
+	if (r < 0)
+		return r;
+	steal_fd(&fd);
+	slice_new(storage, d->file.offset, d->length, ret);
+	storage_unref(storage);
+	return 0;
+}
+
+void draft_begin_anew(struct draft *d, struct slice *value)
+{
+	drop_collected(d);
+	slice_done(&d->base);
+	d->base = slice_steal(value);
+	/* The expiry that was set is the entry's now. */
+	d->lifetime.is_set = false;
+	d->lifetime.guess = MOST_LIKELY_THERE;
+	d->changed = false;
+}

@@ -1,0 +1,107 @@
+/* FLUSH, FSYNC, and RELEASE of what was written: when a draft is stored. */
+#include "file.h"
+#include "operations.h"
+
+#include "ckfs/spool.h"
+
+#include <errno.h>
+
+struct storing {
+	struct request request;
+	struct draft *draft; /* a reference */
+	struct file *file;   /* RELEASE: it is closed then */
+	bool last;           /* nobody will write any more, or somebody wants it stored now */
+};
+
+static int ask_to_store(struct request *request)
+{
+	const struct storing *s = container_of(request, struct storing, request);
+	return draft_store(s->draft, s->last, &request->cancelled);
+}
+
+static void answer_stored(struct request *request, int r)
+{
+	if (r < 0)
+		stats_add(&request->m->stats, errors, 1);
+	request->m->reply->err(request->req, -r);
+}
+
+static void end_storing(struct request *request)
+{
+	draft_unref(container_of(request, struct storing, request)->draft);
+}
+
+static const struct request_kind store_kind = {.size = sizeof(struct storing), .ask = ask_to_store, .answer = answer_stored, .end = end_storing};
+
+/*
+ * Storing may take long with any backend. What is small and goes to a server takes one answer, and is waited for as others are: to hand it over to
+ * another thread would take as long. What was interrupted before it was stored is not.
+ */
+static void start_storing(struct mount *m, fuse_req_t req, struct draft *draft, bool last)
+{
+	struct storing s = {.request = {.kind = &store_kind, .m = m, .req = req, .hears = true}, .draft = draft_ref(draft), .last = last};
+	uint64_t length;
+	struct timespec ignored;
+	draft->asked = true;
+	draft_show(draft, &length, &ignored);
+	if (!m->backend->ops->remote || length > SPOOL_SMALL)
+		s.request.pool = m->storers;
+	request_start(&s.request);
+}
+
+void ckfs_flush(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct draft *draft = file_of(fi)->draft;
+	(void)ino;
+	if (draft && draft->changed)
+		start_storing(m, req, draft, false);
+	else
+		m->reply->err(req, 0);
+}
+
+void ckfs_fsync(struct mount *m, fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct draft *draft = file_of(fi)->draft;
+	(void)ino;
+	(void)datasync;
+	if (draft && draft->changed)
+		start_storing(m, req, draft, true);
+	else
+		m->reply->err(req, 0);
+}
+
+/* Nobody hears any more what comes of it: the log has it. */
+static int ask_to_store_last(struct request *request)
+{
+	struct draft *draft = container_of(request, struct storing, request)->draft;
+	draft_store(draft, true, &request->cancelled);
+	draft_log(draft);
+	draft_drop(draft);
+	return 0;
+}
+
+static void end_release(struct request *request)
+{
+	struct storing *s = container_of(request, struct storing, request);
+	draft_unref(s->draft);
+	file_close(request->m, s->file);
+}
+
+static const struct request_kind release_kind = {.size = sizeof(struct storing), .ask = ask_to_store_last, .answer = answer_stored, .end = end_release};
+
+void release_draft(struct mount *m, fuse_req_t req, struct file *file)
+{
+	struct draft *draft = file->draft;
+	const bool is_last = draft_close(draft);
+	if (is_last && (!draft->changed || draft->asked)) {
+		draft_log(draft);
+		draft_drop(draft);
+	}
+	if (!is_last || !draft->changed || draft->asked) {
+		file_close(m, file);
+		m->reply->err(req, 0);
+		return;
+	}
+	struct storing s = {.request = {.kind = &release_kind, .m = m, .req = req, .pool = m->storers, .hears = true}, .draft = draft_ref(draft), .file = file};
+	request_start(&s.request);
+}

@@ -1,0 +1,278 @@
+/*
+ * Writing values: CREATE, OPEN to write, WRITE. Only what is in frame/ is written, into a draft (draft.h), which is stored at the first
+ * close or fsync (flush.c).
+ *
+ * The kernel takes what is written for what an inode holds. So a draft has an inode that nobody else has: of its creation, or of a lookup of its own,
+ * which the kernel makes when the open of any other inode is answered with ESTALE (retries.h). Reads and writes do not go through the page cache.
+ */
+#include "attr.h"
+#include "buffers.h"
+#include "file.h"
+#include "forget.h"
+#include "operations.h"
+#include "write.h"
+
+#include "ckfs/cleanup.h"
+#include "ckfs/log.h"
+#include "ckfs/name.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+#include <syslog.h>
+
+int refuse_to_write(struct mount *m, unsigned view_id)
+{
+	if (m->options->write && !(atomic_fetch_or(&m->told_views, 1u << view_id) & 1u << view_id))
+		log_line(LOG_WARNING, "%s cannot be written to: values are stored in frame/ (told once)",
+			view_id == VIEW_ROOT ? "the root" : view_id < VIEW_COUNT ? views[view_id]->name : NAME_OF_CONTROL);
+	return -EROFS;
+}
+
+/* Whether a file of a view can be opened with these flags for writing. 0; -EROFS; -EPERM. */
+static int check_flags(struct mount *m, unsigned view_id, int flags)
+{
+	if (!m->options->write || view_id != VIEW_FRAME)
+		return refuse_to_write(m, view_id);
+	/* Whoever appends does not know what to. */
+	return flags & O_APPEND ? -EPERM : 0;
+}
+
+/* --- files --- */
+
+static void set_flags(struct fuse_file_info *fi)
+{
+	fi->direct_io = true;
+	fi->keep_cache = false;
+}
+
+static int join(struct draft *draft, const struct fuse_file_info *fi)
+{
+	int r = draft_enter(draft, NULL);
+	if (r == 0 && fi->flags & O_TRUNC)
+		r = draft_set_length(draft, 0);
+	draft_leave(draft);
+	return r;
+}
+
+/* What comes of an open. Takes one of the draft's handles, which is gone when the open fails. */
+static void reply_open(struct mount *m, fuse_req_t req, struct draft *draft, struct fuse_file_info *fi)
+{
+	struct file *file = file_new(m, draft, fi);
+	if (!file) {
+		draft_close(draft);
+		reply_error(m, req, -ENOMEM);
+		return;
+	}
+	set_flags(fi);
+	if (m->reply->open(req, fi) != -ENOENT)
+		return;
+	draft_close(draft);
+	file_close(m, file);
+}
+
+/* --- OPEN --- */
+
+struct opening {
+	struct request request;
+	struct inode *inode; /* held */
+	struct fuse_file_info fi;
+};
+
+/* What is written over in part begins as it is. */
+static int ask_newest(struct request *request)
+{
+	struct opening *o = container_of(request, struct opening, request);
+	struct mount *m = request->m;
+	cleanup_key struct key key = {0};
+	int r = o->fi.flags & O_TRUNC ? -ENOENT : inode_key(m->inodes, o->inode, &key);
+	if (r == 0)
+		r = entries_find(m->entries, &key, true, &request->cancelled, &request->entry);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* A draft of an inode, with one handle. */
+static int begin_draft(struct mount *m, struct inode *inode, bool created, struct entry *entry, bool empty, struct draft **ret)
+{
+	cleanup_key struct key key = {0};
+	cleanup_draft struct draft *draft = NULL;
+	struct draft *none = NULL;
+	int r = inode_key(m->inodes, inode, &key);
+	if (r == 0)
+		r = draft_new(m, &key, &draft);
+	if (r < 0)
+		return r;
+	draft->handles = 1;
+	draft->changed = empty;
+	draft->lifetime.guess = created ? MOST_LIKELY_NEW : MOST_LIKELY_THERE;
+	if (entry)
+		draft_begin_as(draft, &entry_stored(entry)->value);
+	/* Somebody else may have opened it just now. */
+	if (!atomic_compare_exchange_strong(&inode->draft, &none, draft))
+		return -ESTALE;
+	*ret = draft;
+	draft_ref(steal(draft));
+	return 0;
+}
+
+static void answer_open(struct request *request, int r)
+{
+	struct opening *o = container_of(request, struct opening, request);
+	struct mount *m = request->m;
+	struct draft *draft = NULL;
+	if (r == 0)
+		r = begin_draft(m, o->inode, false, request->entry, o->fi.flags & O_TRUNC, &draft);
+	if (r < 0) {
+		request_fail(request, r, NULL);
+		return;
+	}
+	reply_open(m, request->req, draft, &o->fi);
+	draft_unref(draft);
+}
+
+static void end_open(struct request *request)
+{
+	inode_let_go(request->m, container_of(request, struct opening, request)->inode->id, 1);
+}
+
+static const struct request_kind open_kind = {.size = sizeof(struct opening), .ask = ask_newest, .answer = answer_open, .end = end_open};
+
+/* An inode that has a draft: it is one more who has it open. */
+static void open_draft(struct mount *m, fuse_req_t req, struct inode *inode, struct fuse_file_info *fi)
+{
+	struct draft *draft = inode->draft;
+	int r = draft_open(draft) ? join(draft, fi) : -ESTALE;
+	if (r == 0)
+		reply_open(m, req, draft, fi);
+	else
+		m->reply->err(req, -r);
+}
+
+void open_to_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct inode *inode = inodes_hold(m->inodes, ino);
+	if (!inode) {
+		m->reply->err(req, ino == INODE_STATS ? -refuse_to_write(m, VIEW_COUNT) : ino < INODE_FIRST ? EISDIR : ENOENT);
+		return;
+	}
+	struct opening o = {.request = {.kind = &open_kind, .m = m, .req = req, .view_id = inode->view, .level = LEVEL_WHOLE}, .inode = inode, .fi = *fi};
+	int r = inode->draft ? 0 : check_flags(m, inode->view, fi->flags);
+	if (r == 0 && (inode->draft || inode->own)) {
+		if (!inode->draft) {
+			request_start(&o.request);
+			return;
+		}
+		open_draft(m, req, inode, fi);
+	} else if (r == 0) {
+		look_up_again(m, req, RETRY_TO_WRITE, &inode->hash);
+	} else {
+		m->reply->err(req, -r);
+	}
+	inode_let_go(m, ino, 1);
+}
+
+/* --- CREATE --- */
+
+/* The key of a name that nobody has stored. 0; -EINVAL no key is spelt so; -EPERM a name that tells a hash, and not the key; -ENOMEM. */
+static int key_to_create(const struct mount *m, const char *name, struct key *ret)
+{
+	struct key_hash ignored;
+	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, strlen(name), &ignored))
+		return -EPERM;
+	int r = name_to_key(name, strlen(name), view_has_name, ret);
+	if (r == 0 && !ret->text)
+		return -EPERM;
+	return r == -ENOENT ? -EINVAL : r;
+}
+
+/* An inode of its own, with an empty draft that has one handle. */
+static int create(struct mount *m, const char *name, struct inode **ret_inode, struct draft **ret)
+{
+	cleanup_key struct key key = {0};
+	struct stored none = {.size = 0};
+	struct inode *inode;
+	int r = key_to_create(m, name, &key);
+	if (r < 0)
+		return r;
+	randombytes_buf(&none.version, sizeof none.version);
+	clock_gettime(CLOCK_REALTIME, &none.written);
+	r = inodes_enter_own(m->inodes, VIEW_FRAME, entries_go_by_text(m->entries, &key), false, &key, &none, 0, &inode);
+	if (r < 0)
+		return r;
+	r = begin_draft(m, inode, true, NULL, true, ret);
+	if (r < 0)
+		inode_let_go(m, inode->id, 1);
+	else
+		*ret_inode = inode;
+	return r;
+}
+
+void ckfs_create(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	cleanup_draft struct draft *draft = NULL;
+	struct inode *inode = NULL;
+	(void)mode;
+	int r = check_flags(m, parent < INODE_ROOT + VIEW_COUNT ? (unsigned)(parent - INODE_ROOT) : VIEW_COUNT, fi->flags);
+	if (r == 0)
+		r = create(m, name, &inode, &draft);
+	struct file *file = r == 0 ? file_new(m, draft, fi) : NULL;
+	if (r == 0 && !file) {
+		draft_close(draft);
+		inode_let_go(m, inode->id, 1);
+		r = -ENOMEM;
+	}
+	if (r < 0) {
+		reply_error(m, req, r);
+		return;
+	}
+	struct fuse_entry_param e = entry_param(m, inode->id);
+	attr_of_inode(m, inode, &e.attr);
+	set_flags(fi);
+	if (m->reply->create(req, &e, fi) != -ENOENT)
+		return;
+	draft_close(draft);
+	file_close(m, file);
+	inode_let_go(m, e.ino, 1);
+}
+
+/* --- WRITE, READ --- */
+
+void ckfs_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct draft *draft = file_of(fi)->draft;
+	(void)ino;
+	if (!draft) {
+		m->reply->err(req, EBADF);
+		return;
+	}
+	int r = draft_enter(draft, NULL);
+	if (r == 0) {
+		r = draft_write(draft, bytes, size, (uint64_t)off);
+		draft_leave(draft);
+	}
+	if (r < 0)
+		m->reply->err(req, -r);
+	else
+		m->reply->write(req, size);
+}
+
+void read_draft(struct mount *m, fuse_req_t req, size_t size, off_t off, const struct file *file)
+{
+	struct draft *draft = file->draft;
+	const uint64_t at = (uint64_t)off;
+	uint64_t length;
+	struct timespec ignored;
+	void *buffer = buffer_get();
+	draft_enter(draft, NULL);
+	draft_show(draft, &length, &ignored);
+	size_t n = at < length ? size < length - at ? size : (size_t)(length - at) : 0;
+	n = n < BUFFER_SIZE ? n : BUFFER_SIZE;
+	int r = buffer ? draft_read(draft, at, buffer, n) : -ENOMEM;
+	draft_leave(draft);
+	if (r < 0)
+		reply_error(m, req, r);
+	else
+		m->reply->buf(req, buffer, n);
+	if (buffer)
+		buffer_put(buffer);
+}
