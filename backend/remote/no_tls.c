@@ -1,29 +1,34 @@
 /* A build whose hiredis has no TLS says so when a mount asks for it, and nothing else is ever called. */
-#include "redis_tls.h"
+#include "tls.h"
 
 #include <errno.h>
 
-int tls_prepare(struct redis_target *target, const struct options *options, struct error *error)
+int tls_prepare(struct tls_settings *settings, const struct options *options, struct error *error)
 {
-	(void)target;
 	(void)options;
 	return error_set(error, -EPROTONOSUPPORT, "this build has no TLS, since hiredis had none; "
-		"build ckfs with hiredis 1.0 or newer and its hiredis_ssl, or use what is without (redis://, redis-cluster://, redis-sentinel://)");
+		"build ckfs with hiredis 1.0 or newer and its hiredis_ssl, or use %s without TLS", settings->words->plain_schemes);
 }
 
-int tls_new(const struct redis_target *target, struct tls **ret, struct error *error)
+void tls_needs(const struct tls_settings *settings, struct sandbox *sandbox)
 {
-	(void)target;
+	(void)settings;
+	(void)sandbox;
+}
+
+int tls_new(const struct endpoint *server, struct tls **ret, struct error *error)
+{
+	(void)server;
 	(void)ret;
 	(void)error;
 	return -EPROTONOSUPPORT;
 }
 
-int tls_start(struct tls *tls, struct redisContext *context, const struct redis_target *target, int timeout_ms, struct error *error)
+int tls_start(struct tls *tls, struct redisContext *context, const struct endpoint *server, int timeout_ms, struct error *error)
 {
 	(void)tls;
 	(void)context;
-	(void)target;
+	(void)server;
 	(void)timeout_ms;
 	(void)error;
 	return -EPROTONOSUPPORT;
@@ -52,10 +57,10 @@ ssize_t tls_send(struct tls *tls, const void *from, size_t n, short *ret_events)
 	return -EPROTONOSUPPORT;
 }
 
-int tls_explain(const struct tls *tls, const struct redis_target *target, struct error *error)
+int tls_explain(const struct tls *tls, const struct endpoint *server, struct error *error)
 {
 	(void)tls;
-	(void)target;
+	(void)server;
 	(void)error;
 	return 0;
 }

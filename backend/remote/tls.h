@@ -1,12 +1,14 @@
 /*
- * TLS over a socket that hiredis has connected: OpenSSL, by way of hiredis_ssl. A build without that has redis_no_tls.c in its place.
+ * TLS over a socket that hiredis has connected: OpenSSL, by way of hiredis_ssl. A build without that has no_tls.c in its place.
  *
  * The certificate of the server and the name in it are checked by OpenSSL in the handshake; hiredis_ssl alone would not look at the name.
  */
-#ifndef CKFS_REDIS_TLS_H
-#define CKFS_REDIS_TLS_H
+#ifndef CKFS_REMOTE_TLS_H
+#define CKFS_REMOTE_TLS_H
 
-#include "redis_target.h"
+#include "address.h"
+
+#include "ckfs/sandbox.h"
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -14,17 +16,20 @@
 struct redisContext;
 struct tls;
 
-/* Settles what the target asks for, while the caller's directory is the current one. 0; -errno with the error set. */
-int tls_prepare(struct redis_target *target, const struct options *options, struct error *error);
+/* Settles what is asked for, while the caller's directory is the current one. 0; -errno with the error set. */
+int tls_prepare(struct tls_settings *settings, const struct options *options, struct error *error);
+
+/* Names the files that are read anew. */
+void tls_needs(const struct tls_settings *settings, struct sandbox *sandbox);
 
 /* Reads the files, each time anew, so that a certificate can be renewed. 0; -EACCES, -ENOMEM with the error set. */
-int tls_new(const struct redis_target *target, struct tls **ret, struct error *error);
+int tls_new(const struct endpoint *server, struct tls **ret, struct error *error);
 
 /*
  * The handshake; takes the context over, also when it fails. From then on its descriptor does not block.
  * 0; -EACCES a certificate is not good; -ETIMEDOUT, -EIO, -ENOMEM; with the error set.
  */
-int tls_start(struct tls *tls, struct redisContext *context, const struct redis_target *target, int timeout_ms, struct error *error);
+int tls_start(struct tls *tls, struct redisContext *context, const struct endpoint *server, int timeout_ms, struct error *error);
 
 /* Closes the descriptor too. NULL is allowed. */
 void tls_free(struct tls *tls);
@@ -34,6 +39,6 @@ ssize_t tls_receive(struct tls *tls, void *to, size_t n, short *ret_events);
 ssize_t tls_send(struct tls *tls, const void *from, size_t n, short *ret_events);
 
 /* As transport_explain(). */
-int tls_explain(const struct tls *tls, const struct redis_target *target, struct error *error);
+int tls_explain(const struct tls *tls, const struct endpoint *server, struct error *error);
 
 #endif

@@ -1,6 +1,6 @@
-#include "redis_transport.h"
+#include "transport.h"
 
-#include "redis_tls.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <hiredis.h>
@@ -10,9 +10,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static const char *where(const struct redis_target *target)
+void transport_needs(const struct endpoint *server, struct sandbox *sandbox)
 {
-	return target->path ? target->path : target->host;
+	if (server->path) {
+		sandbox_allow(sandbox, SANDBOX_CONNECT, server->path);
+		return;
+	}
+	sandbox_allow_network(sandbox);
+	if (server->tls)
+		tls_needs(server->tls, sandbox);
 }
 
 /* What keeps this machine from the network (a firewall, a route that forbids it) is no answer of the server, whose EACCES is about keys. */
@@ -31,57 +37,57 @@ static int network_errno(int number)
 }
 
 /* Why hiredis could not connect. */
-static int connect_error(const redisContext *context, int number, const struct redis_target *target, struct error *error)
+static int connect_error(const redisContext *context, int number, const struct endpoint *server, struct error *error)
 {
-	int r = target->path ? -number : network_errno(number);
+	int r = server->path ? -number : network_errno(number);
 	if (!context)
 		return error_set(error, -ENOMEM, "no memory");
 	/* hiredis does not say that it is an errno when there could be no socket; nor does the resolver. */
 	if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || number == EADDRNOTAVAIL)
-		return error_set(error, r, "%.200s: %s%s", where(target), strerror(number), number == EADDRNOTAVAIL ? "; is a local port left?" : "");
+		return error_set(error, r, "%.200s: %s%s", endpoint_name(server), strerror(number), number == EADDRNOTAVAIL ? "; are all local ports in use?" : "");
 	/* Only the resolver reports what is no errno. */
-	if (context->err != REDIS_ERR_IO && !target->path)
-		return error_set(error, -EHOSTUNREACH, "%.200s: %s", where(target), context->errstr);
+	if (context->err != REDIS_ERR_IO && !server->path)
+		return error_set(error, -EHOSTUNREACH, "%.200s: %s", endpoint_name(server), context->errstr);
 	if (r == -ENOENT || r == -ENOTSOCK)
-		return error_set(error, -ECONNREFUSED, "%.200s: %s; is the server running?", where(target), strerror(number));
+		return error_set(error, -ECONNREFUSED, "%.200s: %s; is the server running?", endpoint_name(server), strerror(number));
 	if (r == -EINPROGRESS || r == -EAGAIN || r == 0)
 		r = -ETIMEDOUT;
-	if (target->path)
-		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
-	return error_set(error, r, "%.200s port %d: %s%s", where(target), target->port, strerror(r == -ETIMEDOUT ? ETIMEDOUT : number),
+	if (server->path)
+		return error_set(error, r, "%.200s: %s", endpoint_name(server), strerror(-r));
+	return error_set(error, r, "%.200s port %d: %s%s", endpoint_name(server), server->port, strerror(r == -ETIMEDOUT ? ETIMEDOUT : number),
 		r == -ECONNREFUSED ? "; is the server running?" : "");
 }
 
-static int connect_to(const struct redis_target *target, int timeout_ms, redisContext **ret, struct error *error)
+static int connect_to(const struct endpoint *server, int timeout_ms, redisContext **ret, struct error *error)
 {
 	const struct timeval timeout = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
-	if (target->path && strlen(target->path) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
-		return error_set(error, -EINVAL, "%.200s: too long for a socket", target->path);
+	if (server->path && strlen(server->path) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
+		return error_set(error, -EINVAL, "%.200s: too long for a socket", server->path);
 	errno = 0;
-	redisContext *context = target->path ? redisConnectUnixWithTimeout(target->path, timeout)
-					     : redisConnectWithTimeout(target->host, target->port, timeout);
+	redisContext *context = server->path ? redisConnectUnixWithTimeout(server->path, timeout)
+					     : redisConnectWithTimeout(server->host, server->port, timeout);
 	if (!context || context->err) {
-		int r = connect_error(context, errno, target, error);
+		int r = connect_error(context, errno, server, error);
 		redisFree(context);
 		return r;
 	}
-	if (!target->path)
+	if (!server->path)
 		redisEnableKeepAlive(context);
 	*ret = context;
 	return 0;
 }
 
-int transport_open(const struct redis_target *target, int timeout_ms, struct transport *ret, struct error *error)
+int transport_open(const struct endpoint *server, int timeout_ms, struct transport *ret, struct error *error)
 {
 	struct transport transport = {.fd = -1};
 	redisContext *context = NULL;
 	/* What is wrong with a file is told before anything is sent. */
-	int r = target->tls ? tls_new(target, &transport.tls, error) : 0;
+	int r = server->tls ? tls_new(server, &transport.tls, error) : 0;
 	if (r == 0)
-		r = connect_to(target, timeout_ms, &context, error);
+		r = connect_to(server, timeout_ms, &context, error);
 	if (r == 0 && transport.tls) {
 		transport.fd = context->fd;
-		r = tls_start(transport.tls, context, target, timeout_ms, error);
+		r = tls_start(transport.tls, context, server, timeout_ms, error);
 	} else if (r == 0) {
 		transport.fd = redisFreeKeepFd(context);
 	}
@@ -142,7 +148,7 @@ ssize_t transport_send(struct transport *transport, const void *from, size_t n, 
 	}
 }
 
-int transport_explain(const struct transport *transport, const struct redis_target *target, struct error *error)
+int transport_explain(const struct transport *transport, const struct endpoint *server, struct error *error)
 {
-	return transport->tls ? tls_explain(transport->tls, target, error) : 0;
+	return transport->tls ? tls_explain(transport->tls, server, error) : 0;
 }
