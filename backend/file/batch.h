@@ -7,6 +7,8 @@
 
 #include "file.h"
 
+#include "ckfs/event.h"
+
 #include <stdatomic.h>
 
 #define BATCH_MAX 512
@@ -17,8 +19,10 @@
 /* A name that was not looked at yet. */
 #define UNSEEN 1
 
-struct step {
-	struct key_hash hash;
+/* A name of the directory: whether it is an entry's, its file tells. */
+struct candidate {
+	struct key key; /* with its text, if the file has it */
+	bool named;     /* it has it, and was not opened */
 	char name[KEY_HEX_SIZE + 1];
 	uint64_t inode; /* as the directory says */
 	int r; /* UNSEEN; 0, and `stored`; -errno */
@@ -30,13 +34,12 @@ struct batch {
 	int directory; /* where the names are: open for as long as the batch has any */
 	bool value;    /* they are looked at with their values */
 	unsigned count, at;
-	struct step steps[BATCH_MAX];
-	atomic_uint next; /* the step that the next free thread looks at */
+	struct candidate candidates[BATCH_MAX];
+	atomic_uint next; /* the candidate that the next free thread looks at */
 	int64_t since;    /* monotonic ms: when it was shared */
 	struct work work;
-	pthread_mutex_t lock;
-	pthread_cond_t returned;
-	bool is_shared; /* protected by lock: another thread has it too */
+	bool is_shared;   /* another thread may have it, too; it tells when that has done with it */
+	struct event returned;
 };
 
 void batch_init(struct batch *b, struct file_backend *f);
@@ -52,27 +55,27 @@ bool batch_is_full(const struct batch *b);
 /* Has a batch looked at by another thread, if that is worth waking it. It is taken back before it is shown. */
 void batch_share(struct batch *b);
 
-/* Takes a batch back: what is left of it is looked at here. */
-void batch_take_back(struct batch *b);
+/* Takes a batch back: what is left of it is looked at here. 0; -EINTR *cancel became true: it is to be taken back still. */
+int batch_take_back(struct batch *b, const atomic_bool *cancel);
 
-/* Takes a batch back and forgets what was learnt ahead, with the descriptors that it holds. */
+/* Takes a batch back and forgets what was learnt ahead, with the descriptors that it holds. Waits for no more than one look. */
 void batch_forget(struct batch *b);
 
-/* The next name that was not shown; NULL: there is none. What it holds is the caller's, who may take it or drop it by step_done. */
-struct step *batch_next(struct batch *b);
+/* The next name that was not shown; NULL: there is none. What it holds is the caller's, who may take it or drop it by candidate_done. */
+struct candidate *batch_next(struct batch *b);
 
 /* Gives back the one that was last, which is looked at again then. */
 void batch_put_back(struct batch *b);
 bool batch_is_spent(const struct batch *b);
 
 /* Looks at a name that is to be shown, if that was not done ahead as it is wanted. */
-void step_look(const struct batch *b, struct step *step, bool value);
-void step_done(struct step *step);
+void candidate_look(const struct batch *b, struct candidate *candidate, bool value);
+void candidate_done(struct candidate *candidate);
 
 /* Whether a name is not shown: gone meanwhile, or no entry. */
-bool step_is_hidden(const struct step *step);
+bool candidate_is_hidden(const struct candidate *candidate);
 
 /* Whether it is this one entry that cannot be read; else the listing cannot go on. */
-bool step_is_unread(const struct step *step);
+bool candidate_is_unread(const struct candidate *candidate);
 
 #endif

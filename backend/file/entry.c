@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <xxhash.h>
 
 /* What is read of an entry at first: its header, and nearly always all of the frame's. */
@@ -22,8 +23,14 @@ struct generation {
 	uint8_t bytes[MAX_HANDLE_SZ];
 };
 
-/* Most filesystems give it by itself and the others in the file's handle. */
-static void read_generation(int fd, struct generation *ret)
+/* Who cannot say it now says it the next time: without it this would be another version. Whatever else goes wrong is how that filesystem is. */
+static bool is_passing(int number)
+{
+	return number == ENOMEM || number == EINTR || number == EAGAIN;
+}
+
+/* Most filesystems give it by itself and the others in the file's handle. 0, -errno. */
+static int read_generation(int fd, struct generation *ret)
 {
 	union {
 		struct file_handle handle;
@@ -36,10 +43,16 @@ static void read_generation(int fd, struct generation *ret)
 	if (ioctl(fd, FS_IOC_GETVERSION, &generation) == 0) {
 		ret->n = sizeof generation;
 		memcpy(ret->bytes, &generation, sizeof generation);
-	} else if (name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH) == 0) {
+		return 0;
+	}
+	if (is_passing(errno))
+		return -errno;
+	if (name_to_handle_at(fd, "", &h.handle, &mount_id, AT_EMPTY_PATH) == 0) {
 		ret->n = h.handle.handle_bytes;
 		memcpy(ret->bytes, h.handle.f_handle, h.handle.handle_bytes);
+		return 0;
 	}
+	return is_passing(errno) ? -errno : 0;
 }
 
 /* The version of a file. A TTL refresh rewrites its header in place and is no new version. */
@@ -86,14 +99,21 @@ static int64_t now_ns(void)
 	return nanoseconds(now.tv_sec, now.tv_nsec);
 }
 
+static uint64_t device_of(const struct statx *sx)
+{
+	return makedev(sx->stx_dev_major, sx->stx_dev_minor);
+}
+
 /*
  * Remembers the header of a file, if later changes will show in its time, and if it says all that a listing needs.
  * `began`: before the file was looked at.
  */
-static void remember(struct file_backend *f, const struct statx *sx, const struct generation *generation, int64_t expires, int64_t began)
+static void remember(struct file_backend *f, const struct statx *sx, const struct generation *generation, int64_t expires, enum file_named named, int64_t began)
 {
-	struct file_header header = {.inode = sx->stx_ino, .changed = nanoseconds(sx->stx_ctime.tv_sec, sx->stx_ctime.tv_nsec)};
-	bool fits = expires >= 0 && expires <= UINT32_MAX && (f->unique_inodes || generation->n == sizeof header.generation);
+	struct file_header header = {
+		.device = device_of(sx), .inode = sx->stx_ino, .changed = nanoseconds(sx->stx_ctime.tv_sec, sx->stx_ctime.tv_nsec), .named = named == FILE_NAMED,
+	};
+	bool fits = named != FILE_UNKNOWN && expires >= 0 && expires <= UINT32_MAX && (f->unique_inodes || generation->n == sizeof header.generation);
 	if (!fits || began - header.changed < FILE_TICK_NS)
 		return;
 	header.expires = (uint32_t)expires;
@@ -131,36 +151,36 @@ static ssize_t read_first(int fd, uint8_t *to, size_t n)
 	return got < 0 ? (errno == ENOENT ? -EIO : -errno) : (ssize_t)filled;
 }
 
-int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *ret)
+int file_read_entry(struct file_backend *f, int *fd, bool value, enum file_named named, struct stored *ret)
 {
-	cleanup_close int owned = fd;
 	struct statx sx;
 	struct generation generation = {0};
 	uint8_t first[FIRST_READ];
 	int64_t expires, began = now_ns();
 
-	int r = stat_entry(owned, "", AT_EMPTY_PATH, &sx);
+	int r = stat_entry(*fd, "", AT_EMPTY_PATH, &sx);
 	if (r < 0)
 		return r;
-	ssize_t n = read_first(owned, first, value ? sizeof first : ENTRY_HEADER_SIZE);
+	ssize_t n = read_first(*fd, first, value ? sizeof first : ENTRY_HEADER_SIZE);
 	if (n < 0)
 		return (int)n;
 	r = entry_header_read(first, (size_t)n, &expires);
 	if (r < 0)
 		return r;
-	if (!f->unique_inodes)
-		read_generation(owned, &generation);
-	remember(f, &sx, &generation, expires, began);
+	r = f->unique_inodes ? 0 : read_generation(*fd, &generation);
+	if (r < 0)
+		return r;
+	remember(f, &sx, &generation, expires, named, began);
 	if (has_expired(expires))
 		return -ENOENT;
 
 	struct stored stored = describe(f, &sx, &generation, expires);
 	if (value) {
 		struct storage *storage;
-		r = storage_new_fd(owned, first, (size_t)n, &storage);
+		r = storage_new_fd(*fd, first, (size_t)n, &storage);
 		if (r < 0)
 			return r;
-		owned = -1;
+		*fd = -1;
 		slice_new(storage, ENTRY_HEADER_SIZE, sx.stx_size - ENTRY_HEADER_SIZE, &stored.value);
 		storage_unref(storage);
 	}
@@ -169,7 +189,7 @@ int file_read_entry(struct file_backend *f, int fd, bool value, struct stored *r
 }
 
 /* From what is remembered of it. 1 and *ret; 0 it has to be opened; -errno. */
-static int look_known(struct file_backend *f, int directory, const char *name, uint64_t inode, struct stored *ret)
+static int look_known(struct file_backend *f, int directory, const char *name, uint64_t inode, bool *ret_named, struct stored *ret)
 {
 	struct file_header known;
 	struct generation generation = {0};
@@ -179,7 +199,7 @@ static int look_known(struct file_backend *f, int directory, const char *name, u
 	int r = stat_entry(directory, name, AT_SYMLINK_NOFOLLOW, &sx);
 	if (r < 0)
 		return r;
-	if (sx.stx_ino != known.inode || nanoseconds(sx.stx_ctime.tv_sec, sx.stx_ctime.tv_nsec) != known.changed)
+	if (device_of(&sx) != known.device || sx.stx_ino != known.inode || nanoseconds(sx.stx_ctime.tv_sec, sx.stx_ctime.tv_nsec) != known.changed)
 		return 0;
 	if (has_expired(known.expires))
 		return -ENOENT;
@@ -188,16 +208,18 @@ static int look_known(struct file_backend *f, int directory, const char *name, u
 		memcpy(generation.bytes, &known.generation, sizeof known.generation);
 	}
 	*ret = describe(f, &sx, &generation, known.expires);
+	*ret_named = known.named;
 	return 1;
 }
 
-int file_look(struct file_backend *f, int directory, const char *name, uint64_t inode, struct stored *ret)
+int file_look(struct file_backend *f, int directory, const char *name, uint64_t inode, struct key *key, bool *ret_named, struct stored *ret)
 {
-	int r = look_known(f, directory, name, inode, ret);
+	*ret_named = false;
+	int r = look_known(f, directory, name, inode, ret_named, ret);
 	if (r != 0)
 		return r < 0 ? r : 0;
-	int fd = file_open_entry(f, directory, name);
-	return fd < 0 ? fd : file_read_entry(f, fd, false, ret);
+	cleanup_close int fd = file_open_entry(f, directory, name);
+	return fd < 0 ? fd : file_read_entry(f, &fd, false, file_key_read(f, fd, key) ? FILE_NAMED : FILE_UNNAMED, ret);
 }
 
 int file_open_entry(struct file_backend *f, int directory, const char *name)

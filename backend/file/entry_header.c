@@ -3,6 +3,7 @@
 #include "ckfs/bytes.h"
 
 #include <errno.h>
+#include <string.h>
 
 int entry_header_read(const void *bytes, size_t n, int64_t *ret_expires)
 {
@@ -17,4 +18,12 @@ int entry_header_read(const void *bytes, size_t n, int64_t *ret_expires)
 		return -ENOENT;
 	*ret_expires = expires > INT64_MAX ? 0 : (int64_t)expires;
 	return 0;
+}
+
+void entry_header_write(int64_t expires, uint8_t ret[static ENTRY_HEADER_SIZE])
+{
+	static const uint8_t beginning[] = {'C', 'K', 1, 0, 0, 0};
+	memcpy(ret, beginning, sizeof beginning);
+	for (size_t i = 0; i < sizeof(uint64_t); i++)
+		ret[sizeof beginning + i] = (uint8_t)((uint64_t)expires >> (56 - 8 * i));
 }

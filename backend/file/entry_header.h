@@ -17,4 +17,7 @@
  */
 int entry_header_read(const void *bytes, size_t n, int64_t *ret_expires);
 
+/* The header of an entry with this expiry. */
+void entry_header_write(int64_t expires, uint8_t ret[static ENTRY_HEADER_SIZE]);
+
 #endif

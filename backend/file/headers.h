@@ -1,6 +1,6 @@
 /*
- * What the headers of entry files said, so that a listing need not open a file again that has not changed since: its
- * inode and its time of change tell. Some 100,000 of them are remembered; any thread may call.
+ * What the headers of entry files said, so that a listing need not open a file again that has not changed since: its device, its
+ * inode and its time of change tell. What is mounted over a single file, or comes from another layer of an overlay, may have the inode of another. Some 100,000 of them are remembered; any thread may call.
  */
 #ifndef CKFS_FILE_HEADERS_H
 #define CKFS_FILE_HEADERS_H
@@ -17,6 +17,8 @@ struct file_header {
 	int64_t changed;     /* the file's ctime, nanoseconds since 1970 */
 	uint32_t expires;    /* unix seconds, 0: never */
 	uint32_t generation; /* of the inode, as FS_IOC_GETVERSION tells it */
+	uint64_t device;
+	bool named; /* the file has its key in an attribute */
 };
 
 struct file_headers {

@@ -5,12 +5,12 @@
  * to the end, or past what an open directory shows. So names are remembered, and the directory is read again until a
  * pass meets no change, or nothing new.
  *
- * Only its file tells whether a name is a live entry: it is opened, or (file_headers.h) known. That is done in batches ahead,
+ * Only its file tells whether a name is a live entry: it is opened, or (file/headers.h) known. That is done in batches ahead,
  * by another thread as well, while the batch before is being shown.
  */
-#include "file_batch.h"
+#include "batch.h"
 
-#include "ckfs/seen.h"
+#include "backend/seen.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,24 +62,10 @@ static struct timespec changed_at(int directory)
 	return age < FILE_TICK_NS ? now : st.st_ctim;
 }
 
-/* A descriptor of the directory, with a position of its own. -ENOENT: it is known to be absent. */
-static int open_directory(struct file_backend *f)
-{
-	int r = file_follow_path(f);
-	if (r < 0)
-		return r;
-	pthread_rwlock_rdlock(&f->lock);
-	int fd = f->directory < 0 ? -ENOENT : openat(f->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1)
-		fd = -errno;
-	pthread_rwlock_unlock(&f->lock);
-	return fd;
-}
-
 /* Begins to read the directory from its start. One that is absent lists nothing; one that cannot be read is an error. */
 static int begin_pass(struct file_cursor *c)
 {
-	int fd = open_directory(c->backend);
+	int fd = file_open_directory(c->backend);
 	if (fd < 0 && fd != -ENOENT)
 		return fd;
 	for (unsigned i = 0; i < BATCHES; i++)
@@ -125,13 +111,13 @@ static int next_dirent(struct file_cursor *c, const struct dirent64 **ret)
 	return 1;
 }
 
-/* Takes names from the directory until a batch is full, or the pass ends. */
-static int fill(struct file_cursor *c, struct batch *b, bool value)
+/* Takes names from the directory until a batch is full, or the pass ends. There may be any number of others between them. */
+static int fill(struct file_cursor *c, struct batch *b, bool value, const atomic_bool *cancel)
 {
 	const struct dirent64 *d = NULL;
 	int r = 1;
 	batch_begin(b, c->directory, value);
-	while (!batch_is_full(b) && (r = next_dirent(c, &d)) == 1)
+	while (!batch_is_full(b) && (r = was_cancelled(cancel) ? -EINTR : next_dirent(c, &d)) == 1)
 		if (d->d_type == DT_REG || d->d_type == DT_UNKNOWN)
 			batch_add(b, d->d_name, d->d_ino);
 	return r < 0 ? r : 0;
@@ -144,16 +130,18 @@ static struct batch *batch_after(struct file_cursor *c, unsigned n)
 }
 
 /* Goes on to the next batch. 1, 0 when the pass has no more, -errno. */
-static int next_batch(struct file_cursor *c, bool value)
+static int next_batch(struct file_cursor *c, bool value, const atomic_bool *cancel)
 {
+	struct batch *current = batch_after(c, 1);
+	int back = batch_take_back(current, cancel);
+	if (back < 0)
+		return back;
 	c->current = (c->current + 1) % BATCHES;
-	struct batch *current = batch_after(c, 0);
-	batch_take_back(current);
 	for (unsigned i = 0; i < BATCHES; i++) {
 		struct batch *b = batch_after(c, i);
 		if (!batch_is_spent(b))
 			continue;
-		int r = fill(c, b, value);
+		int r = fill(c, b, value, cancel);
 		if (r < 0)
 			return r;
 		if (batch_is_spent(b))
@@ -170,11 +158,11 @@ static uint64_t fingerprint(const struct file_cursor *c, const struct key_hash *
 }
 
 /* The next name, in this pass or a further one. 1, 0 at the end, -errno. */
-static int next_step(struct file_cursor *c, bool value, struct step **ret)
+static int next_candidate(struct file_cursor *c, bool value, const atomic_bool *cancel, struct candidate **ret)
 {
-	struct step *step;
-	while (!(step = batch_next(batch_after(c, 0)))) {
-		int r = next_batch(c, value);
+	struct candidate *candidate;
+	while (!(candidate = batch_next(batch_after(c, 0)))) {
+		int r = next_batch(c, value, cancel);
 		if (r == 0 && is_complete(c))
 			return 0;
 		if (r == 0)
@@ -182,45 +170,46 @@ static int next_step(struct file_cursor *c, bool value, struct step **ret)
 		if (r < 0)
 			return r;
 	}
-	*ret = step;
+	*ret = candidate;
 	return 1;
 }
 
 /* Looks at a name that is to be shown. What is only held ahead gives way to it. */
-static void look(struct file_cursor *c, struct step *step, bool value)
+static void look(struct file_cursor *c, struct candidate *candidate, bool value)
 {
-	step_look(batch_after(c, 0), step, value);
-	if (step->r != -EMFILE && step->r != -ENFILE)
+	candidate_look(batch_after(c, 0), candidate, value);
+	if (candidate->r != -EMFILE && candidate->r != -ENFILE)
 		return;
 	for (unsigned i = 0; i < BATCHES; i++)
 		batch_forget(batch_after(c, i));
-	step_look(batch_after(c, 0), step, value);
+	candidate_look(batch_after(c, 0), candidate, value);
 }
 
-int file_next(struct cursor *cursor, bool value, struct listed *ret)
+int file_next(struct cursor *cursor, bool value, const atomic_bool *cancel, struct listed *ret)
 {
 	struct file_cursor *c = cursor_of(cursor);
-	struct step *step = NULL;
+	struct candidate *candidate = NULL;
 	int r;
-	while ((r = next_step(c, value, &step)) == 1) {
-		if (seen_has(&c->seen, fingerprint(c, &step->hash))) {
-			step_done(step);
+	while ((r = was_cancelled(cancel) ? -EINTR : next_candidate(c, value, cancel, &candidate)) == 1) {
+		if (seen_has(&c->seen, fingerprint(c, &candidate->key.hash))) {
+			candidate_done(candidate);
 			continue;
 		}
-		look(c, step, value);
-		if (step_is_hidden(step))
+		look(c, candidate, value);
+		if (candidate_is_hidden(candidate))
 			continue;
-		bool unread = step_is_unread(step);
-		r = unread ? 0 : step->r;
+		bool unread = candidate_is_unread(candidate);
+		r = unread ? 0 : candidate->r;
 		/* Anything else must not shorten the list silently. */
 		if (r == 0)
-			r = seen_add(&c->seen, fingerprint(c, &step->hash));
+			r = seen_add(&c->seen, fingerprint(c, &candidate->key.hash));
 		if (r < 0) {
 			batch_put_back(batch_after(c, 0));
 			return r;
 		}
-		key_from_hash(&step->hash, &ret->key);
-		ret->stored = unread ? (struct stored){0} : step->stored;
+		ret->key = key_steal(&candidate->key);
+		ret->named = candidate->named;
+		ret->stored = unread ? (struct stored){0} : candidate->stored;
 		ret->unread = unread;
 		return 1;
 	}
@@ -248,20 +237,6 @@ int file_list(struct backend *backend, struct cursor **ret)
 	}
 	*ret = &c->cursor;
 	return 0;
-}
-
-uint64_t file_position(const struct cursor *cursor)
-{
-	return ((const struct file_cursor *)cursor)->seen.count;
-}
-
-/* What comes after a position are all names but those before it: the directory is read again from its start. */
-int file_seek(struct cursor *cursor, uint64_t position)
-{
-	struct file_cursor *c = cursor_of(cursor);
-	seen_truncate(&c->seen, position);
-	c->pass = 0;
-	return begin_pass(c);
 }
 
 void file_list_end(struct cursor *cursor)
