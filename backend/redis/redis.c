@@ -1,26 +1,22 @@
 /*
- * The Redis backend: one server or several, values under their keys as strings. It only ever reads, and changes
- * nothing: no TTL, no lock, and no eviction order where the server can be told so (redis_version.h).
+ * The Redis backend: one server or several, values under their keys as strings. Reading changes
+ * nothing: no TTL, no lock, and no eviction order where the server can be told so (wire/version.h). What writing does is in value/write.c.
  */
-#include "redis.h"
+#include "backend/backends.h"
+#include "backend/redis/list/listing.h"
+#include "backend/redis/value/find.h"
+#include "backend/redis/value/write.h"
+#include "backend/remote/key_prefix.h"
+#include "backend/remote/tls.h"
 
-#include "backends.h"
-#include "redis_tls.h"
-
-#include "ckfs/buf.h"
 #include "ckfs/cleanup.h"
-#include "ckfs/clock.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is remembered of the server's memory, in milliseconds. */
-#define MEMORY_MS 1000
-
 #define INFO_MAX (1 << 20)
-#define BLOCK 4096
 
 static void redis_close(struct backend *backend)
 {
@@ -31,40 +27,16 @@ static void redis_close(struct backend *backend)
 	changes_done(&b->changes);
 	redis_target_done(&b->target);
 	password_file_close(b->password_file);
-	pthread_mutex_destroy(&b->memory_lock);
+	capacity_done(&b->memory);
 	free(b->backend.prefix);
 	free(b);
 }
 
-/* t:{tenant}: with all but unreserved characters escaped, as the SDK does. */
-static void put_tenant(const char *tenant, struct buf *to)
+static void redis_needs(const struct backend *backend, struct sandbox *sandbox)
 {
-	static const char unreserved[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~";
-	buf_puts(to, "t:");
-	for (; *tenant; tenant++)
-		if (strchr(unreserved, *tenant))
-			buf_put(to, tenant, 1);
-		else
-			buf_printf(to, "%%%02X", (unsigned)(uint8_t)*tenant);
-	buf_puts(to, ":");
-}
-
-/* What all keys of the mount begin with: the tenant's part, then what the user names. */
-static int make_prefix(const struct options *options, struct backend *b)
-{
-	struct buf prefix = {0};
-	if (options->tenant)
-		put_tenant(options->tenant, &prefix);
-	if (options->prefix)
-		buf_puts(&prefix, options->prefix);
-	b->prefix_length = prefix.length;
-	buf_put(&prefix, "", 1);
-	if (prefix.failed) {
-		buf_done(&prefix);
-		return -ENOMEM;
-	}
-	b->prefix = prefix.p;
-	return 0;
+	const struct redis_backend *b = (const struct redis_backend *)backend;
+	password_file_needs(b->password_file, sandbox);
+	transport_needs(&b->target.at, sandbox);
 }
 
 /* Takes over the seeds, also when it fails. */
@@ -76,15 +48,16 @@ static int redis_new(const struct options *options, struct redis_seeds *seeds, s
 		return -ENOMEM;
 	}
 	b->backend.ops = &redis_backend;
+	b->backend.value_max = REDIS_VALUE_MAX;
 	b->timeout_ms = (int)(options->timeout * 1000);
 	randombytes_buf(&b->seed, sizeof b->seed);
-	pthread_mutex_init(&b->memory_lock, NULL);
+	capacity_init(&b->memory);
 	int r = changes_init(&b->changes);
 	int second = records_init(&b->records);
 	nodes_init(&b->nodes, &b->target, seeds, options->read_from == READ_FROM_REPLICA, b->timeout_ms, b->seed, &b->changes);
 	r = r < 0 ? r : second;
 	if (r == 0)
-		r = make_prefix(options, &b->backend);
+		r = key_prefix_make(options, &b->backend);
 	if (r == 0)
 		r = work_pool_new(REDIS_AHEAD_THREADS, &b->ahead);
 	if (r < 0) {
@@ -124,9 +97,9 @@ static const struct scheme *scheme_of(const char *name)
 static int settle_tls(const struct scheme *scheme, const struct options *options, struct redis_target *target, struct error *error)
 {
 	const char *option = tls_option_given(options);
-	if (target->tls)
-		return tls_prepare(target, options, error);
-	return option ? error_set(error, -EINVAL, "-o %s=: %s:// has no TLS; %s:// has", option, scheme->name, scheme->with_tls) : 0;
+	if (target->at.tls)
+		return tls_prepare(target->at.tls, options, error);
+	return option ? error_set(error, -EINVAL, "-o %s=: %s:// has no TLS; %s:// has TLS", option, scheme->name, scheme->with_tls) : 0;
 }
 
 /* What the URL says. */
@@ -136,7 +109,9 @@ static int read_source(const struct scheme *scheme, const char *location, const 
 	int r = scheme->is_several ? redis_seeds_read(location, scheme->is_sentinel, scheme->kind, target, seeds, ret_source, error)
 				   : redis_target_read(location, scheme->kind, target, ret_source, error);
 	if (r == 0 && !scheme->is_several && options->read_from == READ_FROM_REPLICA)
-		r = error_set(error, -EINVAL, "-o read_from=replica: a single server has none; it is for redis-cluster:// and redis-sentinel://, also by TLS");
+		r = error_set(error, -EINVAL, "-o read_from=replica: a single server has no replicas; use it with redis-cluster:// or redis-sentinel://, also with TLS");
+	if (r == 0 && options->write && options->read_from == READ_FROM_REPLICA)
+		r = error_set(error, -EINVAL, "-o write: not with read_from=replica, since what is stored reaches replicas later");
 	if (r == 0)
 		r = settle_tls(scheme, options, target, error);
 	if (r == 0 && options->password_file)
@@ -176,6 +151,18 @@ static int redis_open(const char *scheme, const char *location, const struct opt
 	return 0;
 }
 
+/* The SDK takes single servers only. */
+static int redis_open_variable(const char *variable, const char *value, const struct options *options, struct backend **ret, char **ret_source,
+	struct error *error)
+{
+	static const char *const taken[] = {"redis", "rediss", "unix"};
+	const char *colon = strstr(value, "://");
+	for (size_t i = 0; colon && i < sizeof taken / sizeof *taken; i++)
+		if (part_is((struct part){value, (size_t)(colon - value)}, taken[i]))
+			return redis_open(taken[i], colon + 3, options, ret, ret_source, error);
+	return error_set(error, -EINVAL, "%s: not the URL of a Redis server; it is redis://HOST or unix:///SOCKET", variable);
+}
+
 /* As if everything had changed: what is the same still, is found to be. */
 static void redis_forget(struct backend *backend)
 {
@@ -197,10 +184,6 @@ static int redis_changed(struct backend *backend, struct timespec *ret)
 
 /* --- df --- */
 
-struct memory {
-	uint64_t used, max; /* a server without a limit has that of its machine */
-};
-
 /* The number behind a name in the text of INFO, else 0. */
 static uint64_t number_of(const char *info, const char *name)
 {
@@ -210,9 +193,10 @@ static uint64_t number_of(const char *info, const char *name)
 	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
 }
 
+/* A server without a limit has that of its machine. */
 static int ask_memory(struct redis_connection *c, void *arg)
 {
-	struct memory *memory = arg;
+	struct capacity *memory = arg;
 	char *info = NULL;
 	size_t n;
 	connection_put_text(c, "INFO", "memory", NULL);
@@ -228,80 +212,57 @@ static int ask_memory(struct redis_connection *c, void *arg)
 	return 0;
 }
 
-/* The sums of all servers. */
-static int ask_all_memory(struct redis_backend *b, struct memory *ret)
+/* The sums of all servers. One who may not ask sees a filesystem without a size. */
+static int ask_all_memory(void *arg, struct capacity *ret)
 {
+	struct redis_backend *b = arg;
 	struct node_list list;
-	struct memory memory = {0};
+	struct capacity memory = {0};
 	int r = nodes_list(&b->nodes, &list);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < list.count; i++)
-		r = nodes_ask_one(&b->nodes, &list, i, NULL, ask_memory, &memory);
+		r = nodes_ask_one(&b->nodes, &list, i, NULL, ask_memory, &memory, NULL);
 	node_list_done(&b->nodes, &list);
-	if (r == 0)
-		*ret = memory;
-	return r == -ESTALE ? -EAGAIN : r;
-}
-
-/* Asks again after a second. One who may not ask sees a filesystem without a size. */
-static int learn_memory(struct redis_backend *b, uint64_t *ret_used, uint64_t *ret_max)
-{
-	struct memory memory = {0};
-	pthread_mutex_lock(&b->memory_lock);
-	bool known = clock_ms() < b->memory_until;
-	*ret_used = b->memory_used;
-	*ret_max = b->memory_max;
-	pthread_mutex_unlock(&b->memory_lock);
-	if (known)
-		return 0;
-	int r = ask_all_memory(b, &memory);
+	if (r == -ESTALE)
+		return -EAGAIN;
 	if (r < 0 && r != -EACCES && r != -ENOSYS)
 		return r;
-	pthread_mutex_lock(&b->memory_lock);
-	*ret_used = b->memory_used = memory.used;
-	*ret_max = b->memory_max = memory.max;
-	b->memory_until = clock_ms() + MEMORY_MS;
-	pthread_mutex_unlock(&b->memory_lock);
+	*ret = r == 0 ? memory : (struct capacity){0};
 	return 0;
 }
 
 static int redis_statfs(struct backend *backend, struct statvfs *ret)
 {
-	uint64_t used, max;
-	int r = learn_memory(redis_of(backend), &used, &max);
-	if (r < 0)
-		return r;
-	uint64_t left = max > used ? max - used : 0;
-	*ret = (struct statvfs){
-		.f_bsize = BLOCK,
-		.f_frsize = BLOCK,
-		.f_blocks = (left + used) / BLOCK,
-		.f_bfree = left / BLOCK,
-		.f_bavail = left / BLOCK,
-		.f_namemax = 255,
-	};
-	return 0;
+	struct redis_backend *b = redis_of(backend);
+	return capacity_statfs(&b->memory, ask_all_memory, b, ret);
 }
 
 const struct backend_ops redis_backend = {
 	.name = "redis",
+	.title = "Redis",
 	.schemes = (const char *const[]){"redis", "rediss", "unix", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel", NULL},
+	.mounts = "Redis (redis://HOST, unix:///SOCKET, redis-cluster://, redis-sentinel://; by TLS rediss://, rediss-cluster://, rediss-sentinel://)",
+	.forms = (const char *const[]){"redis://HOST", "unix:///SOCKET", NULL},
+	.variable = "CACHEKIT_REDIS_URL",
+	.last_variable = "REDIS_URL",
 	.stores_keys = true,
 	.remote = true,
 	.open = redis_open,
+	.open_variable = redis_open_variable,
 	.close = redis_close,
+	.needs = redis_needs,
 	.find = redis_find,
 	.fetch = redis_fetch,
-	.resolve = redis_resolve,
 	.expires = redis_expires,
 	.list = redis_list,
 	.next = redis_next,
-	.position = redis_position,
-	.seek = redis_seek,
 	.list_end = redis_list_end,
 	.forget = redis_forget,
 	.stop = redis_stop,
 	.changed = redis_changed,
 	.statfs = redis_statfs,
+	.put = redis_put,
+	.remove = redis_remove,
+	.expire = redis_expire,
 };

@@ -1,5 +1,5 @@
-/* Each server is read as the URL of a single one, with the login, the database and the TLS that all of them share. */
-#include "redis_seeds.h"
+/* The servers are a list; the login, the database and the TLS that all of them share are read as the URL of a single one. */
+#include "seeds.h"
 
 #include "ckfs/buf.h"
 #include "ckfs/cleanup.h"
@@ -50,80 +50,33 @@ static int split_service(struct parts *parts, struct error *error)
 	parts->service_length = (int)strspn(parts->service, allowed);
 	int left = parts->path_length - has_slash - parts->service_length;
 	if (parts->service_length == 0)
-		return error_set(error, -EINVAL, "%s: no service; it is %sHOST[,HOST...]/SERVICE[/DB]", parts->scheme, parts->scheme);
+		return error_set(error, -EINVAL, "%s: no service; write %sHOST[,HOST...]/SERVICE[/DB]", parts->scheme, parts->scheme);
 	if (left > 0 && parts->service[parts->service_length] != '/')
-		return error_set(error, -EINVAL, "%s: a service has letters, digits and .-_ only", parts->scheme);
+		return error_set(error, -EINVAL, "%s: the name of a service may only have letters, digits and .-_", parts->scheme);
 	parts->path = parts->service + parts->service_length;
 	parts->path_length = left;
 	return 0;
 }
 
-/* The URL of one server. A sentinel without a port has its own. */
-static int read_server(const struct parts *parts, const char *server, int n, bool is_sentinel, struct redis_target *ret, char **ret_shown,
-	struct error *error)
+/* What all servers have in common: the URL without them. */
+static int read_login(const struct parts *parts, struct redis_target *ret, bool *ret_found_db, struct error *error)
 {
 	struct buf url = {0};
-	const char *name_end = memrchr(server, ']', (size_t)n);
-	name_end = name_end ? name_end : server;
-	bool has_port = memchr(name_end, ':', (size_t)(server + n - name_end)) && server[n - 1] != ':';
+	cleanup_free char *shown = NULL;
 	buf_put(&url, parts->login, (size_t)parts->login_length);
-	if (n == 0 || server[0] == ':')
-		buf_puts(&url, "localhost");
-	buf_put(&url, server, (size_t)n);
-	if (is_sentinel && !has_port)
-		buf_printf(&url, "%s%d", n > 0 && server[n - 1] == ':' ? "" : ":", SENTINEL_PORT);
 	buf_put(&url, parts->path, (size_t)parts->path_length);
 	buf_put(&url, parts->query, (size_t)parts->query_length);
 	buf_put(&url, "", 1);
-	int r = url.failed ? error_set(error, -ENOMEM, "no memory") : redis_target_read(url.p, parts->kind, ret, ret_shown, error);
+	int r = url.failed ? error_set(error, -ENOMEM, "no memory") : redis_target_read(url.p, parts->kind, ret, &shown, error);
 	if (url.p)
 		sodium_memzero(url.p, url.capacity);
 	buf_done(&url);
-	return r;
-}
-
-/* Adds one; the login of the first is that of all. */
-static int add_server(const struct parts *parts, const char *server, int n, struct redis_target *login, struct redis_seeds *seeds,
-	bool *found_db, struct error *error)
-{
-	struct redis_target target = {0};
-	cleanup_free char *shown = NULL;
-	if (seeds->count == SEEDS_MAX)
-		return error_set(error, -EINVAL, "%s: more than %d servers", parts->scheme, SEEDS_MAX);
-	int r = read_server(parts, server, n, seeds->service != NULL, &target, &shown, error);
 	if (r < 0)
 		return r;
-	struct redis_address *address = &seeds->servers[seeds->count];
-	if (strlen(target.host) >= sizeof address->host) {
-		redis_target_done(&target);
-		return error_set(error, -EINVAL, "%s: the name of a host is too long", parts->scheme);
-	}
-	strcpy(address->host, target.host);
-	address->port = target.port;
-	if (seeds->count++ == 0) {
-		*found_db = strchr(shown, '?');
-		free(target.host);
-		target.host = NULL;
-		*login = target;
-	} else {
-		redis_target_done(&target);
-	}
+	*ret_found_db = strchr(shown, '?');
+	free(ret->at.host);
+	ret->at.host = NULL;
 	return 0;
-}
-
-static int add_servers(const struct parts *parts, struct redis_target *login, struct redis_seeds *seeds, bool *found_db, struct error *error)
-{
-	const char *server = parts->servers, *end = server + parts->servers_length;
-	for (;;) {
-		const char *comma = memchr(server, ',', (size_t)(end - server));
-		int n = (int)((comma ? comma : end) - server);
-		if (n == 0 && parts->servers_length > 0)
-			return error_set(error, -EINVAL, "%s: a comma without a server behind or before it", parts->scheme);
-		int r = add_server(parts, server, n, login, seeds, found_db, error);
-		if (r < 0 || !comma)
-			return r;
-		server = comma + 1;
-	}
 }
 
 static char *shown_new(const struct parts *parts, const struct redis_seeds *seeds, const struct redis_target *login, bool found_db)
@@ -153,11 +106,13 @@ static int read_parts(struct parts *parts, bool is_sentinel, struct redis_target
 	int r = is_sentinel ? split_service(parts, error) : 0;
 	if (r < 0)
 		return r;
-	seeds->servers = calloc(SEEDS_MAX, sizeof *seeds->servers);
 	seeds->service = is_sentinel ? strndup(parts->service, (size_t)parts->service_length) : NULL;
-	if (!seeds->servers || (is_sentinel && !seeds->service))
+	if (is_sentinel && !seeds->service)
 		return error_set(error, -ENOMEM, "no memory");
-	r = add_servers(parts, login, seeds, &found_db, error);
+	const struct part list = {parts->servers, (size_t)parts->servers_length};
+	r = addresses_read(list, parts->scheme, is_sentinel ? SENTINEL_PORT : REDIS_PORT, &seeds->servers, &seeds->count, error);
+	if (r == 0)
+		r = read_login(parts, login, &found_db, error);
 	if (r < 0)
 		return r;
 	if (!is_sentinel && login->db != 0)

@@ -5,31 +5,20 @@
  *   redis-sentinel://[user[:password]@]host[:port][,host[:port]…]/service[/db]
  *   rediss-cluster://… rediss-sentinel://… the same, with TLS to each server and sentinel
  *
- * Its parts mean what they mean to redis_target.h. A cluster has database 0 only; a sentinel's own port is 26379.
+ * Its parts mean what they mean to address/target.h. A cluster has database 0 only; a sentinel's own port is 26379.
  */
 #ifndef CKFS_REDIS_SEEDS_H
 #define CKFS_REDIS_SEEDS_H
 
-#include "redis_target.h"
+#include "target.h"
 
 #include <stddef.h>
 
 #define SENTINEL_PORT 26379
 
-/* Servers in a URL. */
-#define SEEDS_MAX 64
-
-/* A host name with its NUL. */
-#define REDIS_HOST_MAX 256
-
-struct redis_address {
-	char host[REDIS_HOST_MAX];
-	int port;
-};
-
 struct redis_seeds {
 	size_t count; /* 0: a single server is meant */
-	struct redis_address *servers; /* of a cluster; or its sentinels */
+	struct address *servers; /* of a cluster; or its sentinels */
 	char *service; /* what the sentinels call it; NULL: a cluster */
 };
 

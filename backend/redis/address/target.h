@@ -6,14 +6,20 @@
  *   unix://[user[:password]@]/path.sock[?db=N]
  *
  * User, password, host and path are percent-decoded. In the query, `db` wins over the path; `username` and `password` count
- * where there is none before the "@"; for ssl_… see redis_tls_settings.h. Other members of a query are settings of redis-py, and
- * are skipped.
+ * where there is none before the "@". With TLS:
+ *
+ *   ssl_ca_certs=FILE, ssl_ca_path=DIR     CAs to trust besides those of the system
+ *   ssl_certfile=FILE, ssl_keyfile=FILE    our certificate and its key; without the latter the former holds both
+ *   ssl_cert_reqs=required|optional|none   none: whatever the server shows is good. optional is required: a server always shows one
+ *   ssl_check_hostname=BOOLEAN             0, f, false, n, no: the certificate may be for another name
+ *
+ * Other members of a query are settings of redis-py, and are skipped.
  */
 #ifndef CKFS_REDIS_TARGET_H
 #define CKFS_REDIS_TARGET_H
 
-#include "redis_password.h"
-#include "redis_tls_settings.h"
+#include "backend/remote/address.h"
+#include "backend/remote/password.h"
 
 #include "ckfs/error.h"
 
@@ -23,17 +29,17 @@
 
 #define REDIS_PORT 6379
 
+/* Advice of messages where a single server answers for a cluster or a sentinel. */
+#define USE_SINGLE "for a single server use redis://HOST or rediss://HOST"
+
 enum target_kind { TARGET_TCP, TARGET_UNIX, TARGET_TLS };
 
 struct redis_target {
-	char *host; /* NULL: path */
-	int port;
-	char *path; /* of a unix socket; NULL: host */
+	struct endpoint at;
 	char *user; /* NULL: none */
 	char *password; /* NULL: none */
 	struct password_file *password_file; /* takes the place of the password; borrowed; NULL: none */
 	int64_t db;
-	struct tls_settings *tls; /* NULL: no TLS */
 	bool is_sentinel; /* it has no databases */
 	const atomic_bool *stop; /* all that waits for the server gives up when this is true; borrowed; NULL: none */
 };

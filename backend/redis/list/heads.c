@@ -1,8 +1,13 @@
 /*
- * Sizes and first bytes of what a listing shows, for many keys at a time, from the server that has given them. A key that has
- * left it since is looked for on its own.
+ * Reads sizes and first bytes of what a listing shows: of many keys at a time, from the server that has named them. A key that has
+ * moved since is asked for on its own.
  */
-#include "redis_listing.h"
+#include "heads.h"
+
+#include "backend/redis/value/expiry.h"
+#include "backend/redis/value/key.h"
+#include "backend/remote/ahead.h"
+#include "backend/remote/key_prefix.h"
 
 #include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
@@ -12,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* For so long, in milliseconds, what was asked of a key is as good as new. */
+/* Milliseconds for which an answer counts as new. */
 #define FRESH_MS 100
 
-/* At a time. */
+/* Keys that are asked for at a time. */
 #define HEADS_MAX 200
 
 /* Keys of a page that are looked at together. */
@@ -24,15 +29,14 @@ struct heads {
 	size_t from, to; /* where in the page they are */
 	size_t count;
 	uint64_t round;
-	struct work work;
-	bool returned; /* protected by the cursor's lock: another thread has done with it */
-	int r;         /* what came of that */
+	struct ahead ahead;
 	struct head {
 		struct scanned *scanned;
 		uint64_t announced, change, size;
 		size_t length;
 		uint8_t bytes[REDIS_LISTED_HEAD + 1];
 		uint8_t last[REDIS_LISTED_HEAD]; /* of a larger one, where nothing is announced */
+		bool torn;                       /* size and bytes are not of one version */
 		struct expiry expiry;
 		int r;
 	} heads[HEADS_MAX];
@@ -46,7 +50,7 @@ static int put_head(struct heads *h, struct head *head, struct redis_connection 
 	static const char from_end[] = "-512";
 	_Static_assert(REDIS_LISTED_HEAD == 512, "the last byte that is asked for, and the first of the last");
 	size_t n;
-	cleanup_free char *text = redis_name_new(b, &head->scanned->key, &n);
+	cleanup_free char *text = key_prefix_put(&b->backend, &head->scanned->key, &n);
 	if (!text)
 		return -ENOMEM;
 	const struct bytes name = bytes_of(text, n);
@@ -62,24 +66,25 @@ static int put_head(struct heads *h, struct head *head, struct redis_connection 
 
 static void read_head(struct heads *h, struct head *head, struct redis_connection *connection, int64_t asked)
 {
-	int64_t size = 0;
+	uint64_t size = 0;
 	size_t ignored;
-	int r = connection_integer(connection, &size), second = 0;
-	if (!connection->broken)
+	int r = connection_length(connection, &size), second = 0;
+	if (!connection->stream.broken)
 		second = connection_part(connection, head->bytes, sizeof head->bytes, &head->length);
 	r = r < 0 ? r : second;
-	if (!connection->broken && h->round == 0) {
+	if (!connection->stream.broken && h->round == 0) {
 		memset(head->last, 0, sizeof head->last);
 		second = connection_part(connection, head->last, sizeof head->last, &ignored);
 		r = r < 0 ? r : second;
 	}
-	if (!connection->broken) {
-		second = redis_read_expiry(h->cursor->backend, connection, 1, asked, &head->expiry);
+	if (!connection->stream.broken) {
+		second = redis_read_expiry(connection, 1, asked, &head->expiry);
 		r = r < 0 ? r : second;
 	}
 	/* GETRANGE is one command: what it does not fill is all there is. */
 	bool whole = head->length <= REDIS_LISTED_HEAD;
-	head->size = whole ? head->length : (uint64_t)size;
+	head->torn = !whole && size < head->length;
+	head->size = whole || head->torn ? head->length : size;
 	if (!whole)
 		head->length = REDIS_LISTED_HEAD;
 	head->r = r == -EPROTOTYPE ? -ENOENT : r;
@@ -97,58 +102,61 @@ static int ask_heads(struct redis_connection *connection, void *arg)
 		r = connection_send(connection);
 	for (size_t i = 0; r == 0 && i < h->count; i++) {
 		read_head(h, &h->heads[i], connection, asked);
-		r = connection->broken ? h->heads[i].r : 0;
+		r = connection->stream.broken ? h->heads[i].r : 0;
 	}
 	return r;
 }
 
-/* Names the version that a find will name too, as long as nothing changes. */
-static void name_version(struct heads *h, const struct head *head, bool fenced, struct stored *ret)
+static struct sighting seen_by(const struct heads *h, const struct head *head, bool fenced)
 {
 	struct redis_backend *b = h->cursor->backend;
-	const struct key_hash *key = &head->scanned->key.hash;
-	struct record known;
-	bool whole = head->size <= REDIS_LISTED_HEAD;
-	const XXH128_hash_t hash = h->round == 0 && !whole ? redis_hash_ends(b, head->bytes, head->last) : redis_hash(b, head->bytes, head->length);
-	bool settled = fenced && changes_of(&b->changes, head->announced, NULL) == head->change;
-	bool is_known = records_get(&b->records, key, &known);
-	bool is_same = is_known && known.size == head->size && XXH128_isEqual(known.head, hash);
-	/* Where nothing is announced, what a listing has shown of a value is its version until somebody reads another one. */
-	bool is_listed = is_same && h->round == 0 && known.change == RECORD_NEVER;
-	if (is_listed || (is_same && (whole || (settled && known.change == head->change)))) {
-		ret->version = known.version;
-		ret->written = known.written;
-	} else if (whole) {
-		redis_version_of_content(b, key, hash, &ret->version);
-	} else if (h->round == 0) {
-		redis_version_of_head(b, key, head->size, hash, changes_unique(&b->changes), &ret->version);
-		redis_note_listed(b, key);
-		records_put(&b->records, key, &(struct record){
-			.version = ret->version, .written = ret->written, .change = RECORD_NEVER, .size = head->size, .head = hash});
-	} else if (!settled || (is_same && known.content_known)) {
-		/* It begins so. Whether it is the one that is known, maybe with another TTL, only all of it would tell. */
-		redis_version_of_head(b, key, head->size, hash, changes_unique(&b->changes), &ret->version);
-		ret->nameless = true;
-	} else {
-		redis_version_of_head(b, key, head->size, hash, head->change, &ret->version);
-		redis_note_listed(b, key);
-		if (is_known)
-			records_drop(&b->records, key);
-	}
-	if (is_known)
-		record_done(&known);
+	const XXH128_hash_t hash = version_head(b->seed, head->size, head->bytes, h->round == 0 ? head->last : NULL);
+	struct sighting seen = {
+		.seed = b->seed,
+		.key = &head->scanned->key.hash,
+		.by_listing = true,
+		.size = head->size,
+		.torn = head->torn,
+		.head = hash,
+		.whole = head->size <= REDIS_LISTED_HEAD,
+		.content = hash,
+		.announced = h->round != 0,
+		.change = head->change,
+	};
+	version_settle(&seen, fenced, changes_of(&b->changes, head->announced, &seen.written));
+	return seen;
+}
+
+/* Names the version, as a lookup will name it while nothing changes. */
+static void name_listed(struct redis_backend *b, const struct sighting *seen, struct stored *ret)
+{
+	cleanup_with(record_done) struct record record = {0};
+	struct record listed = {0};
+	bool is_known = records_get(&b->records, seen->key, &record);
+	const struct known_version *known = is_known ? &record.known : NULL;
+	enum version_rule rule = version_choose(seen, known);
+	version_name(seen, rule, known, version_needs_number(rule) ? changes_unique(&b->changes) : 0, &listed.known);
+	ret->version = listed.known.version;
+	ret->written = listed.known.written;
+	ret->nameless = rule == VERSION_NAMELESS;
+	if (rule == VERSION_BY_NUMBER || rule == VERSION_BY_CHANGE)
+		redis_note_listed(b, seen->key);
+	if (rule == VERSION_BY_NUMBER)
+		records_put(&b->records, seen->key, &listed);
+	/* What is known is of another version. */
+	if (rule == VERSION_BY_CHANGE && is_known)
+		records_drop(&b->records, seen->key);
 }
 
 static int store_head(struct heads *h, const struct head *head, bool fenced, struct stored *ret)
 {
-	struct redis_backend *b = h->cursor->backend;
 	struct stored stored = {.size = head->size, .expires = head->expiry.expires};
 	int r = head->size <= REDIS_LISTED_HEAD ? slice_new_copy(head->bytes, head->length, &stored.value)
-						: redis_partial(head->bytes, head->length, head->size, &stored.value);
+						: slice_new_partial(head->bytes, head->length, head->size, &stored.value);
 	if (r < 0)
 		return r;
-	changes_of(&b->changes, head->announced, &stored.written);
-	name_version(h, head, fenced, &stored);
+	const struct sighting seen = seen_by(h, head, fenced);
+	name_listed(h->cursor->backend, &seen, &stored);
 	*ret = stored;
 	return 0;
 }
@@ -159,7 +167,7 @@ static void take_heads(struct heads *h)
 	for (size_t i = 0; i < h->count; i++) {
 		struct head *head = &h->heads[i];
 		int r = head->r < 0 ? head->r : store_head(h, head, fenced, &head->scanned->stored);
-		/* A single server that says so is none: it is one of a cluster. */
+		/* A single server does not move keys: this one belongs to a cluster. */
 		head->scanned->looked_at = clock_ms();
 		head->scanned->r = (r == REPLY_MOVED || r == REPLY_ASK) && !h->cursor->backend->nodes.seeds.count ? -EIO : r;
 	}
@@ -172,46 +180,46 @@ static int ask_head_alone(struct redis_connection *connection, void *arg)
 	return r < 0 ? r : h->heads[0].r;
 }
 
-/* Asks whoever has the key. 0, -ENOMEM. */
-static int look_alone(struct heads *h, struct scanned *scanned)
+/* Asks the server that has the key. 0, -ENOMEM. */
+static int look_alone(struct heads *h, struct scanned *scanned, const atomic_bool *cancel)
 {
 	struct redis_backend *b = h->cursor->backend;
 	size_t n;
-	cleanup_free char *text = redis_name_new(b, &scanned->key, &n);
+	cleanup_free char *text = key_prefix_put(&b->backend, &scanned->key, &n);
 	if (!text)
 		return -ENOMEM;
 	const struct bytes name = bytes_of(text, n);
 	h->count = 1;
 	h->heads[0].scanned = scanned;
-	h->heads[0].r = nodes_ask(&b->nodes, &name, ask_head_alone, h, NULL);
+	h->heads[0].r = nodes_ask(&b->nodes, &name, ask_head_alone, h, cancel);
 	take_heads(h);
 	return 0;
 }
 
-/* Whether the server that was asked may not be the one to say that. */
+/* Whether another server may have the key. */
 static bool is_elsewhere(const struct redis_backend *b, int r)
 {
 	return b->nodes.seeds.count > 0 &&
 		(r == REPLY_MOVED || r == REPLY_ASK || r == -EAGAIN || (r == -ENOENT && b->nodes.from_replicas));
 }
 
-/* Those keys, out of n from the next one on, that were not there where they were asked for. */
-static int look_elsewhere(struct redis_cursor *c, struct heads *h, struct scanned **asked, size_t n)
+/* Asks once more for those of n keys that the server did not have. */
+static int look_elsewhere(struct redis_cursor *c, struct heads *h, struct scanned **asked, size_t n, const atomic_bool *cancel)
 {
 	int r = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (!is_elsewhere(c->backend, asked[i]->r))
 			continue;
 		if (r == 0)
-			r = look_alone(h, asked[i]);
-		/* That it is elsewhere is no answer. */
+			r = look_alone(h, asked[i], cancel);
+		/* "Elsewhere" is no answer. */
 		if (r < 0)
 			asked[i]->r = UNSEEN;
 	}
 	return r;
 }
 
-/* Whether a key is to be asked for. What was asked before the reader paused may be another version by now: it would go to the kernel as new. */
+/* Whether a key has to be asked for. An answer from before the reader paused is too old: the kernel would count it as new. */
 static bool is_wanted(struct scanned *scanned)
 {
 	if (scanned->r == 0 && clock_ms() - scanned->looked_at >= FRESH_MS) {
@@ -221,7 +229,7 @@ static bool is_wanted(struct scanned *scanned)
 	return scanned->r == UNSEEN;
 }
 
-/* Chooses keys of the page, from one on, that are no other thread's. NULL: no memory. */
+/* Chooses keys of the page, beginning at `from`, that no other thread asks for. NULL: no memory. */
 static struct heads *heads_new(struct redis_cursor *c, size_t from)
 {
 	const size_t end = c->ahead ? c->ahead->from : c->count;
@@ -232,7 +240,6 @@ static struct heads *heads_new(struct redis_cursor *c, size_t from)
 	h->from = h->to = from;
 	h->count = 0;
 	h->round = 0;
-	h->returned = false;
 	for (; h->to < end && h->count < HEADS_MAX; h->to++) {
 		struct scanned *s = &c->page[h->to];
 		if (!is_wanted(s) || seen_has(&c->seen, redis_fingerprint(c, &s->key)))
@@ -244,64 +251,61 @@ static struct heads *heads_new(struct redis_cursor *c, size_t from)
 	return h;
 }
 
-/* Asks for what was chosen. 0, -errno: of none is anything known. */
-static int look(struct heads *h)
+/* Asks for what was chosen. 0; -errno: nothing is known of any of them. */
+static int look(struct heads *h, const atomic_bool *cancel)
 {
 	struct redis_cursor *c = h->cursor;
 	struct scanned *asked[HEADS_MAX];
 	size_t n;
 	for (n = 0; n < h->count; n++)
 		asked[n] = h->heads[n].scanned;
-	int r = scan_ask(&c->scan, ask_heads, h);
+	int r = scan_ask(&c->scan, ask_heads, h, cancel);
 	if (r == -ESTALE)
 		for (size_t i = 0; i < n; i++)
 			h->heads[i].r = -EAGAIN;
 	else if (r < 0)
 		return r;
 	take_heads(h);
-	return look_elsewhere(c, h, asked, n);
+	return look_elsewhere(c, h, asked, n, cancel);
 }
 
-static void run_ahead(struct work *work)
+/* A key that fails stays unseen, and is asked for again when its turn comes. */
+static int look_ahead(struct ahead *ahead, const atomic_bool *cancel)
 {
-	struct heads *h = container_of(work, struct heads, work);
-	struct redis_cursor *c = h->cursor;
-	/* What fails stays unseen, and is asked for again when it is due. */
-	h->r = look(h);
-	pthread_mutex_lock(&c->lock);
-	h->returned = true;
-	pthread_cond_signal(&c->returned);
-	pthread_mutex_unlock(&c->lock);
+	return look(container_of(ahead, struct heads, ahead), cancel);
 }
 
-/* Waits for a batch that another thread has begun. 0; -errno: it has failed meanwhile. */
-static int wait_for(struct redis_cursor *c, const struct heads *h)
+static void end_ahead(struct redis_cursor *c)
 {
-	pthread_mutex_lock(&c->lock);
-	bool waits = !h->returned;
-	while (!h->returned)
-		pthread_cond_wait(&c->returned, &c->lock);
-	pthread_mutex_unlock(&c->lock);
-	return waits ? h->r : 0;
+	free(c->ahead);
+	c->ahead = NULL;
 }
 
-int redis_heads_wait(struct redis_cursor *c, size_t index)
+int redis_heads_wait(struct redis_cursor *c, size_t index, const atomic_bool *cancel)
 {
 	struct heads *h = c->ahead;
-	int r = 0;
+	int outcome = 0;
 	if (!h || index < h->from)
 		return 0;
-	/* Those who look ahead may all be waiting for other listings. What they have not begun is asked for here, when it is due. */
-	if (work_withdraw(c->backend->ahead, &h->work))
+	int r = ahead_wait(&h->ahead, cancel, &outcome);
+	if (r < 0)
+		return r;
+	/* All threads that look ahead may be busy with other listings: what they have not begun is asked for by this thread. */
+	if (r == 1)
 		c->looked_to = h->from;
-	else
-		r = wait_for(c, h);
-	free(h);
-	c->ahead = NULL;
-	return r;
+	end_ahead(c);
+	return outcome;
 }
 
-/* Has another thread ask for the next keys, while these are shown. */
+void redis_heads_drop(struct redis_cursor *c)
+{
+	if (!c->ahead)
+		return;
+	ahead_drop(&c->ahead->ahead);
+	end_ahead(c);
+}
+
+/* Lets another thread ask for the next keys while these are shown. */
 static void begin_ahead(struct redis_cursor *c)
 {
 	size_t from = c->looked_to > c->next ? c->looked_to : c->next;
@@ -313,15 +317,14 @@ static void begin_ahead(struct redis_cursor *c)
 		return;
 	}
 	c->ahead = h;
-	h->work.run = run_ahead;
-	work_submit(c->backend->ahead, &h->work);
+	ahead_begin(&h->ahead, c->backend->ahead, look_ahead);
 }
 
-int redis_heads_look(struct redis_cursor *c)
+int redis_heads_look(struct redis_cursor *c, const atomic_bool *cancel)
 {
 	if (is_wanted(&c->page[c->next])) {
 		cleanup_free struct heads *h = heads_new(c, c->next);
-		int r = h ? look(h) : -ENOMEM;
+		int r = h ? look(h, cancel) : -ENOMEM;
 		if (r < 0)
 			return r;
 	}

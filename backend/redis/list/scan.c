@@ -1,4 +1,4 @@
-#include "redis_scan.h"
+#include "scan.h"
 
 #include "ckfs/clock.h"
 
@@ -63,11 +63,11 @@ static bool is_whole(const struct scan *scan, const struct node_list *now, bool 
 }
 
 /* 1: another pass has begun; 0: there is no need; -errno. */
-static int end_pass(struct scan *scan)
+static int end_pass(struct scan *scan, const atomic_bool *cancel)
 {
 	struct node_list now;
 	bool moving;
-	int r = nodes_settle(scan->nodes, &scan->list, &moving);
+	int r = nodes_settle(scan->nodes, &scan->list, cancel, &moving);
 	if (r == -ESTALE) {
 		scan_again(scan);
 		r = begin_pass(scan);
@@ -96,7 +96,7 @@ static int end_pass(struct scan *scan)
 	return r < 0 ? r : 1;
 }
 
-int scan_go_on(struct scan *scan)
+int scan_go_on(struct scan *scan, const atomic_bool *cancel)
 {
 	int r = scan->list.count == 0 ? begin_pass(scan) : scan->passes > PASSES_MAX ? -EIO : 0;
 	if (r < 0)
@@ -105,12 +105,12 @@ int scan_go_on(struct scan *scan)
 		scan->index++;
 		begin_node(scan);
 	}
-	return scan->index < scan->list.count ? 1 : end_pass(scan);
+	return scan->index < scan->list.count ? 1 : end_pass(scan, cancel);
 }
 
-int scan_ask(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg)
+int scan_ask(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel)
 {
-	return nodes_ask_one(scan->nodes, &scan->list, scan->index, NULL, ask, arg);
+	return nodes_ask_one(scan->nodes, &scan->list, scan->index, NULL, ask, arg, cancel);
 }
 
 struct page {
@@ -133,10 +133,10 @@ static int ask_page(struct redis_connection *c, void *arg)
 	return page->ask(c, page->arg);
 }
 
-int scan_ask_page(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg)
+int scan_ask_page(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel)
 {
 	struct reached reached = scan->reached;
-	return nodes_ask_one(scan->nodes, &scan->list, scan->index, &reached, ask_page, &(struct page){scan, ask, arg});
+	return nodes_ask_one(scan->nodes, &scan->list, scan->index, &reached, ask_page, &(struct page){scan, ask, arg}, cancel);
 }
 
 bool scan_moved(struct scan *scan, const char next[24])

@@ -7,7 +7,7 @@
 #ifndef CKFS_REDIS_SCAN_H
 #define CKFS_REDIS_SCAN_H
 
-#include "redis_nodes.h"
+#include "backend/redis/servers/nodes.h"
 
 struct scan {
 	struct redis_nodes *nodes; /* borrowed */
@@ -24,15 +24,17 @@ struct scan {
 void scan_init(struct scan *scan, struct redis_nodes *nodes);
 void scan_done(struct scan *scan);
 
+/* All that asks ends with -EINTR soon after *cancel (NULL: none) became true, and can be asked again. */
+
 /* Goes to the next node if that is due. 1: there is something to ask for; 0: all keys were there; -errno. */
-int scan_go_on(struct scan *scan);
+int scan_go_on(struct scan *scan, const atomic_bool *cancel);
 
 /* Asks the node. 0; -errno; -ESTALE it is lost and another one is there instead, the pass has to begin again: scan_again(). */
-int scan_ask(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg);
+int scan_ask(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel);
 void scan_again(struct scan *scan);
 
 /* The same with a page of SCAN, which ends with scan_moved(): `ask` is not called where the cursor means nothing. */
-int scan_ask_page(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg);
+int scan_ask_page(struct scan *scan, int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel);
 
 /* Moves the cursor. False: it meant nothing; there is no page. */
 bool scan_moved(struct scan *scan, const char next[24]);

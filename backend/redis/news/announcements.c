@@ -1,6 +1,6 @@
-#include "redis_announcements.h"
+#include "announcements.h"
 
-#include "redis_nested.h"
+#include "backend/redis/wire/nested.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,13 @@
 /* No server takes a longer key. */
 #define KEY_BYTES_MAX (INT64_C(512) << 20)
 
-/* The words that name a message are no longer. */
+/* No message names more keys. If one does, the round begins anew. */
+#define MESSAGE_KEYS_MAX (1 << 20)
+
+/* Keys are read in pieces of so many bytes. Hardly any key is longer. */
+#define PIECE ((size_t)4 << 10)
+
+/* No name of a message is longer. */
 #define WORD_MAX 64
 
 uint64_t announced_hash(uint64_t seed, const void *key, size_t n)
@@ -22,32 +28,56 @@ uint64_t announced_hash(uint64_t seed, const void *key, size_t n)
 
 /* --- reading --- */
 
-static int read_key(struct redis_connection *c, uint64_t seed, struct changes *changes)
+/* announced_hash() of the next n bytes, piece by piece: a server may claim any length of a key. */
+static int read_hash(struct redis_connection *c, uint64_t seed, size_t n, uint64_t *ret)
 {
-	char *key = NULL;
-	size_t n;
-	int r = connection_text(c, KEY_BYTES_MAX, &key, &n);
-	if (r == 0 && key)
-		changes_note(changes, announced_hash(seed, key, n));
-	free(key);
+	uint8_t piece[PIECE];
+	XXH3_state_t *state = n > sizeof piece ? XXH3_createState() : NULL;
+	if (n > sizeof piece && !state)
+		return -ENOMEM;
+	if (state)
+		XXH3_64bits_reset_withSeed(state, seed);
+	int r = 0;
+	for (size_t left = n, part; r == 0 && left > 0; left -= part) {
+		part = left < sizeof piece ? left : sizeof piece;
+		r = connection_read(c, piece, part);
+		if (state && r == 0)
+			XXH3_64bits_update(state, piece, part);
+	}
+	*ret = state ? XXH3_64bits_digest(state) : announced_hash(seed, piece, n);
+	XXH3_freeState(state);
 	return r;
 }
 
-/* The keys that changed, or nothing: all of them. */
+static int read_key(struct redis_connection *c, uint64_t seed, struct changes *changes)
+{
+	uint64_t n = 0, hash = 0;
+	int r = connection_string_or_nil(c, KEY_BYTES_MAX, &n);
+	if (r <= 0)
+		return r;
+	r = read_hash(c, seed, (size_t)n, &hash);
+	if (r == 0)
+		r = connection_string_end(c);
+	if (r == 0)
+		changes_note(changes, hash);
+	return r;
+}
+
+/* The keys that changed. None: all keys did. */
 static int read_keys(struct redis_connection *c, uint64_t seed, struct changes *changes)
 {
 	struct reply reply = {0};
 	int r = connection_head(c, &reply);
 	if (r == 0 && reply.kind == REPLY_NIL)
 		changes_note_all(changes);
-	else if (r == 0 && reply.kind != REPLY_ARRAY)
+	else if (r == 0 && (reply.kind != REPLY_ARRAY || reply.number > MESSAGE_KEYS_MAX))
 		r = -EIO;
 	for (int64_t i = 0; r == 0 && reply.kind == REPLY_ARRAY && i < reply.number; i++)
 		r = read_key(c, seed, changes);
 	return r;
 }
 
-/* What follows the word that names a message. `left`: so many parts. */
+/* Reads a message after its name: `left` more parts. */
 static int read_rest(struct redis_connection *c, uint64_t seed, struct changes *changes, const char *word, int64_t left)
 {
 	bool is_of_channel = strcmp(word, "message") == 0 && left == 2;
@@ -77,7 +107,7 @@ int announcements_read(struct redis_connection *c, uint64_t seed, struct changes
 
 /* --- opening --- */
 
-/* Subscribes to the channel that stands in for pushes in RESP2. */
+/* Subscribes to the channel that RESP2 has instead of pushes. */
 static int subscribe(struct redis_connection *c)
 {
 	int64_t count;

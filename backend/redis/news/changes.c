@@ -1,4 +1,4 @@
-#include "redis_changes.h"
+#include "changes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static uint64_t next_number(struct changes *changes)
 	return changes->last;
 }
 
-/* Where a key stands, or would stand. The table is never more than half full. */
+/* The slot of a key, or the free slot for it. The table is never more than half full. */
 static struct change_slot *slot_of(const struct changes *changes, uint64_t key)
 {
 	size_t i = key % SLOTS;

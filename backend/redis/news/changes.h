@@ -1,8 +1,8 @@
 /*
- * What the server has announced as changed: for each key the number of its last change. Numbers only grow, and are the
- * time of the announcement in nanoseconds (made unequal where the clock does not tell two apart).
+ * For each key that the server has announced as changed: the number of its last change. Numbers only grow. Each is the time of the
+ * announcement in nanoseconds; if two are equal, the later one is made larger.
  *
- * Bounded: when there are too many keys, all count as changed once and are forgotten. Any thread may call.
+ * Bounded: if there are too many keys, all of them count as changed, and are forgotten. Any thread may call.
  */
 #ifndef CKFS_REDIS_CHANGES_H
 #define CKFS_REDIS_CHANGES_H
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Keys at one time. */
+/* At most so many keys at a time. */
 #define CHANGES_MAX 131072
 
 struct change_slot {
@@ -24,7 +24,7 @@ struct changes {
 	pthread_mutex_t lock;
 	struct change_slot *slots;
 	size_t count;
-	uint64_t base; /* of keys that are not there */
+	uint64_t base; /* the number of keys that are not in the table */
 	uint64_t last;
 	struct timespec since; /* when this began; constant */
 };
@@ -35,10 +35,10 @@ void changes_done(struct changes *changes);
 
 void changes_note(struct changes *changes, uint64_t key);
 
-/* From here on nothing that was known of any key counts. */
+/* All keys count as changed now. */
 void changes_note_all(struct changes *changes);
 
-/* Number of the last change of a key. *ret_written, if wanted: when that was, as far as anybody told, else when this began. */
+/* Number of the last change of a key. *ret_written (may be NULL): when that was, if it was announced, else when this table began. */
 uint64_t changes_of(struct changes *changes, uint64_t key, struct timespec *ret_written);
 
 /* When anything last changed. */

@@ -1,14 +1,14 @@
-#include "redis_identity.h"
+#include "identity.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
-/* What a list of clients has of each, around its name. */
+/* What stands around a client's name in the list of clients. */
 #define WORD_SIZE (IDENTITY_NAME_SIZE + sizeof " name= ")
 
-/* Bytes of a list that are looked at together. */
+/* The list is searched in pieces of so many bytes. */
 #define WINDOW_SIZE 4096
 
 void identity_put(struct redis_connection *c, struct client_identity *identity)
@@ -26,7 +26,7 @@ int identity_read(struct redis_connection *c, struct client_identity *identity)
 {
 	int64_t client = 0;
 	int r = connection_status(c);
-	int second = c->broken ? 0 : connection_integer(c, &client);
+	int second = c->stream.broken ? 0 : connection_integer(c, &client);
 	r = r < 0 ? r : second;
 	if (r == 0)
 		identity->client = client;
@@ -35,7 +35,7 @@ int identity_read(struct redis_connection *c, struct client_identity *identity)
 
 /* --- proving --- */
 
-/* Whether a string of n bytes, of which the head was read, has a word in it. However many clients a server has, few bytes are kept. */
+/* Whether a word is in a string of n bytes, whose head was read. Keeps only a few bytes at a time, since a server may have many clients. */
 static int find_word(struct redis_connection *c, uint64_t n, const char *word, bool *ret)
 {
 	char window[WINDOW_SIZE];
@@ -58,7 +58,7 @@ static int find_word(struct redis_connection *c, uint64_t n, const char *word, b
 	return r;
 }
 
-/* What a server says of its clients. -ENOSYS: it does not know that way to ask. */
+/* Searches the answer about clients. -ENOSYS: the server does not know this form of the command. */
 static int read_list(struct redis_connection *c, const char *name, enum identity_proof *ret)
 {
 	char word[WORD_SIZE];
@@ -85,14 +85,14 @@ int identity_prove(struct redis_connection *c, const struct client_identity *ide
 	int r = connection_send(c);
 	if (r == 0)
 		r = read_list(c, identity->name, &proof);
-	if (r == -ENOSYS && !c->broken) {
-		/* A server before 6.2 lists all or none. */
+	if (r == -ENOSYS && !c->stream.broken) {
+		/* A server before 6.2 cannot list a single client. */
 		connection_put_text(c, "CLIENT", "LIST", NULL);
 		r = connection_send(c);
 		if (r == 0)
 			r = read_list(c, identity->name, &proof);
 	}
-	if (r < 0 && c->broken)
+	if (r < 0 && c->stream.broken)
 		return r;
 	*ret = proof;
 	return 0;

@@ -2,13 +2,13 @@
  * Whether two connections have reached the same server process. No address proves that: behind a balancer, or a name of several addresses, each
  * connection may reach another server, and each server numbers its clients from 1.
  *
- * One of the two takes a name that nobody can guess (CLIENT SETNAME). The other one asks its server what client has that number (CLIENT LIST):
- * only the server of the first knows it by that name.
+ * One of the two takes a name that nobody can guess (CLIENT SETNAME). The other one asks its own server for the client of that number (CLIENT LIST).
+ * Only the server of the first connection knows that name.
  */
 #ifndef CKFS_REDIS_IDENTITY_H
 #define CKFS_REDIS_IDENTITY_H
 
-#include "redis_connection.h"
+#include "backend/redis/wire/connection.h"
 
 /* ckfs-, 32 digits, and a NUL. */
 #define IDENTITY_NAME_SIZE 38
@@ -20,12 +20,12 @@ struct client_identity {
 };
 
 enum identity_proof {
-	IDENTITY_UNPROVED, /* the server does not tell */
+	IDENTITY_UNPROVED, /* the server does not say */
 	IDENTITY_SAME,
-	IDENTITY_OTHER, /* or that connection is closed by now */
+	IDENTITY_OTHER, /* another server; or that connection is closed by now */
 };
 
-/* Puts the commands that give a connection a name, and ask for its number. */
+/* Sends the commands that name a connection and ask for its number. */
 void identity_put(struct redis_connection *connection, struct client_identity *identity);
 
 /* Reads their replies. 0, -errno. */

@@ -1,22 +1,22 @@
-#include "redis_listener.h"
+#include "listener.h"
 
-#include "redis_announcements.h"
+#include "announcements.h"
 
 #include "ckfs/clock.h"
+#include "ckfs/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 
-/* Between tries, in milliseconds: after a failure, doubled each time; after a refusal; after a doubt, for each new round costs all connections. */
+/* Milliseconds between tries: after a failure, doubled each time; after a refusal; after a doubt, since each new round makes all connections anew. */
 #define RETRY_MIN_MS 50
 #define RETRY_MAX_MS 1000
 #define REFUSED_MS 30000
 #define DOUBTED_MS 300000
 
-/* After a fence the thread leaves the connection to those who fence, for so long. */
+/* So long after a fence, those who fence read the connection themselves, not the thread. */
 #define QUIET_MS 200
 
-/* Messages that are read at once before a value is. */
+/* At most so many messages are read before a value is. */
 #define CATCH_UP_MAX 4096
 
 uint64_t listener_hash(const struct listener *listener, const void *key, size_t n)
@@ -41,7 +41,7 @@ static struct timespec from_ms(int64_t ms)
 	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
 }
 
-/* Waits at most until `end` (monotonic ms). False: it is past. listener->lock is held. */
+/* Waits at most until `end` (monotonic ms). False: that time is over. listener->lock is held. */
 static bool wait_until(struct listener *l, pthread_cond_t *cond, int64_t end)
 {
 	const struct timespec at = from_ms(end);
@@ -55,14 +55,14 @@ static void send_ping(struct listener *l)
 {
 	static const char ping[] = "*1\r\n$4\r\nPING\r\n";
 	short ignored;
-	ssize_t n = transport_send(&l->connection->transport, ping, sizeof ping - 1, &ignored);
-	/* A socket that takes no 14 bytes serves nobody any more: who reads will see its end. */
+	ssize_t n = transport_send(&l->connection->stream.transport, ping, sizeof ping - 1, &ignored);
+	/* If a socket does not take 14 bytes, it is dead. The reader will see that. */
 	if (n != (ssize_t)sizeof ping - 1)
-		transport_shut_down(&l->connection->transport);
+		transport_shut_down(&l->connection->stream.transport);
 	l->sent++;
 }
 
-/* 0; -EIO nobody has asked, and whoever asks next must not take this for his answer. */
+/* 0; -EIO nobody has asked: the next one who asks must not take this for its answer. */
 static int answer_fence(struct listener *l)
 {
 	pthread_mutex_lock(&l->lock);
@@ -82,11 +82,11 @@ static int read_message(struct listener *l, struct redis_connection *c)
 	return r == 0 && pong ? answer_fence(l) : r;
 }
 
-/* Nothing counts any more that was known by this round. listener->lock is held. */
+/* Ends the round: what was known by it does not count any more. listener->lock is held. */
 static void end_round(struct listener *l)
 {
 	if (l->connection)
-		transport_shut_down(&l->connection->transport);
+		transport_shut_down(&l->connection->stream.transport);
 	l->round = 0;
 	pthread_cond_broadcast(&l->moved);
 	pthread_cond_signal(&l->resumed);
@@ -95,14 +95,14 @@ static void end_round(struct listener *l)
 static int read_arrived(struct listener *l, struct redis_connection *c)
 {
 	int r = 0;
-	for (int n = 0; r == 0 && n < CATCH_UP_MAX && connection_has_arrived(c); n++)
+	for (int n = 0; r == 0 && n < CATCH_UP_MAX && stream_has_arrived(&c->stream); n++)
 		r = read_message(l, c);
 	return r;
 }
 
 /*
- * Reads, in the caller's turn: nobody else is reading. `read`: read_message or read_arrived. What does not come within `wait_ms`
- * (-1: for ever) ends the round, as every error does. listener->lock is held, but not meanwhile. 0, -errno.
+ * Reads, while nobody else does. `read`: read_message or read_arrived. If nothing comes within `wait_ms` (-1: for ever), the round ends, as after
+ * every error. listener->lock is held, but released meanwhile. 0, -errno.
  */
 static int take_turn(struct listener *l, int (*read)(struct listener *l, struct redis_connection *c), int wait_ms)
 {
@@ -110,7 +110,7 @@ static int take_turn(struct listener *l, int (*read)(struct listener *l, struct 
 	uint64_t round = l->round;
 	l->reading = true;
 	pthread_mutex_unlock(&l->lock);
-	c->timeout_ms = wait_ms;
+	c->stream.timeout_ms = wait_ms;
 	int r = read(l, c);
 	pthread_mutex_lock(&l->lock);
 	l->reading = false;
@@ -124,7 +124,7 @@ static int take_turn(struct listener *l, int (*read)(struct listener *l, struct 
 
 /* --- what the thread does --- */
 
-/* One round, from its beginning to its end. The connection is free then. *ret_doubted: why it ended. */
+/* One round, from its beginning to its end. It frees the connection. *ret_doubted: it ended since there is more than one server. */
 static void serve_round(struct listener *l, struct redis_connection *c, const struct client_identity *identity, bool *ret_doubted)
 {
 	uint64_t round = changes_unique(l->changes);
@@ -142,7 +142,7 @@ static void serve_round(struct listener *l, struct redis_connection *c, const st
 		if (now < quiet_at)
 			wait_until(l, &l->resumed, quiet_at);
 		else
-			/* It waits for news as long as none comes. A server that went away silently is told by a fence. */
+			/* Wait for news without a limit. A fence notices a server that has gone silently. */
 			take_turn(l, read_message, -1);
 	}
 	l->connection = NULL;
@@ -152,7 +152,7 @@ static void serve_round(struct listener *l, struct redis_connection *c, const st
 	changes_note_all(l->changes);
 }
 
-/* Waits for so long, or until another password than the one that was refused is there. Whether it is to stop. */
+/* Waits for so long, or until the password file holds another password than the refused one. True: the thread has to stop. */
 static bool rest(struct listener *l, int64_t pause, unsigned password)
 {
 	struct error ignored;
@@ -200,22 +200,12 @@ static void *run(void *arg)
 
 /* --- what others ask --- */
 
-/* Signals are for others. listener->lock is held. */
-static void start(struct listener *l)
-{
-	sigset_t all, before;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	l->started = pthread_create(&l->thread, NULL, run, l) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 uint64_t listener_round(struct listener *listener, struct client_identity *ret_identity)
 {
 	pthread_mutex_lock(&listener->lock);
 	if (!listener->started && !listener->stopping) {
 		int64_t end = clock_ms() + listener->timeout_ms;
-		start(listener);
+		listener->started = thread_start(&listener->thread, run, listener) == 0;
 		while (listener->started && !listener->tried && wait_until(listener, &listener->moved, end))
 			;
 	}
@@ -246,7 +236,7 @@ uint64_t listener_fence_begin(struct listener *listener, uint64_t round)
 {
 	struct listener *l = listener;
 	pthread_mutex_lock(&l->lock);
-	/* One that is under way may have been answered before what the caller has in mind. */
+	/* A fence that is under way does not count: its answer may be older than this call. */
 	uint64_t ticket = l->sent + 1;
 	if (l->round == round) {
 		l->fenced_at = clock_ms();
@@ -297,7 +287,7 @@ void listener_end(struct listener *listener, uint64_t round)
 
 bool listener_doubt(struct listener *listener, uint64_t round)
 {
-	/* A connection that is closed is no longer known by any server, which would look the same. */
+	/* If our connection is closed, no server knows it, which looks the same. */
 	if (listener_fence(listener, round) < 0)
 		return false;
 	pthread_mutex_lock(&listener->lock);

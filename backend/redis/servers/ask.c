@@ -1,9 +1,10 @@
-/* Asking for a key: whoever has it, whatever moves or is lost meanwhile. */
-#include "redis_nodes.h"
+/* Asks for a key, whichever server has it, also while slots move and servers are lost. */
+#include "nodes.h"
 
-#include "redis_nested.h"
+#include "backend/redis/wire/nested.h"
 
 #include "ckfs/clock.h"
+#include "ckfs/event.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,12 +14,12 @@
 #define PAUSE_MAX_MS 200
 
 /*
- * An answer that takes longer may come from a process that was stopped, and whose place another one took. It counts when the next one
- * says the same.
+ * A slower answer may come from a process that was stopped for a while, and was replaced meanwhile. It counts only if a second answer says
+ * the same.
  */
 #define SLOW_MS 500
 
-/* So many redirections in a row are followed at once. */
+/* Follow so many redirections in a row without a pause. */
 #define REDIRECTS_MAX 8
 
 /* One request. */
@@ -32,7 +33,7 @@ struct attempt {
 	int pause;
 	unsigned tries, redirects;
 	bool master; /* no replica is to be asked */
-	bool missed; /* where an ASK led to, there was no such key */
+	bool missed; /* the server that an ASK named has no such key */
 };
 
 static bool is_single(const struct redis_nodes *n)
@@ -40,7 +41,15 @@ static bool is_single(const struct redis_nodes *n)
 	return n->seeds.count == 0;
 }
 
-/* Neither an answer nor a refusal: the server is lost, or not able to answer now. */
+/* A redirection, or a lost connection, is an answer only for callers who can ask again. For all others it is an error. */
+static int answer_of(int r)
+{
+	if (r == REPLY_FULL)
+		return -EAGAIN;
+	return r == REPLY_MOVED || r == REPLY_ASK || r == -ECONNRESET ? -EIO : r;
+}
+
+/* Whether there was neither an answer nor a refusal: the server is lost, or cannot answer now. */
 static bool is_trouble(int r, const struct node_answer *answer)
 {
 	if (r == -EAGAIN)
@@ -57,14 +66,14 @@ static bool wait_for(struct attempt *a)
 	static const struct timespec step = {.tv_nsec = PAUSE_MIN_MS * 1000000};
 	a->pause = a->pause == 0 ? PAUSE_MIN_MS : a->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : a->pause * 2;
 	for (int64_t end = clock_ms() + a->pause; clock_ms() < end;) {
-		if ((a->cancel && atomic_load(a->cancel)) || redis_target_is_stopped(a->nodes->settings.login) || clock_ms() >= a->end)
+		if (was_cancelled(a->cancel) || redis_target_is_stopped(a->nodes->settings.login) || clock_ms() >= a->end)
 			return false;
 		nanosleep(&step, NULL);
 	}
 	return true;
 }
 
-/* Notes that a node is lost, or that nobody has the slot. Until when that is waited for. */
+/* Notes that a node is lost, or that no node has the slot. Returns until when to wait. */
 static int64_t note_trouble(struct redis_nodes *n, struct redis_node *node)
 {
 	int64_t now = clock_ms();
@@ -86,7 +95,7 @@ static uint64_t epoch_of(struct redis_nodes *n)
 	return epoch;
 }
 
-/* Whether there is a reason and time to ask again, after trouble with a node (NULL: there is none). */
+/* Whether to ask again after trouble with a node (NULL: no node has the slot): there must be a reason, and time. */
 static bool wait_out(struct attempt *a, struct redis_node *node, uint64_t epoch)
 {
 	struct redis_nodes *n = a->nodes;
@@ -98,12 +107,12 @@ static bool wait_out(struct attempt *a, struct redis_node *node, uint64_t epoch)
 		return false;
 	if (epoch_of(n) != epoch)
 		return true;
-	/* Where nobody answers, or nothing has come of it for so long, there is nothing to wait for. */
+	/* Do not wait if nobody answers, or if waiting has not helped for so long. */
 	return r == 0 && clock_ms() < until && wait_for(a);
 }
 
-/* What a redirection leads to, by way of a node or, where none is known there, over a connection of its own. */
-static int ask_other(struct attempt *a, const struct redis_address *address, struct node_answer *ret)
+/* Asks where a redirection leads to: a known node, or else a server over a connection of its own. */
+static int ask_other(struct attempt *a, const struct address *address, struct node_answer *ret)
 {
 	struct redis_nodes *n = a->nodes;
 	struct redis_node *node = nodes_find(n, address);
@@ -112,7 +121,7 @@ static int ask_other(struct attempt *a, const struct redis_address *address, str
 	struct error ignored;
 	int r;
 	if (node) {
-		r = node_ask(node, true, a->ask, a->arg, a->cancel, ret);
+		r = node_ask(node, true, NULL, a->ask, a->arg, a->cancel, ret);
 		nodes_release(n, node);
 		return r;
 	}
@@ -120,16 +129,16 @@ static int ask_other(struct attempt *a, const struct redis_address *address, str
 	r = connection_open(&target, n->settings.timeout_ms, &c, &ignored);
 	if (r < 0)
 		return r;
-	connection_set_cancel(c, a->cancel);
+	stream_set_cancel(&c->stream, a->cancel);
 	r = node_ask_over(c, true, a->ask, a->arg, ret);
 	connection_close(c);
-	return r == -ECONNRESET ? -EIO : r;
+	return r;
 }
 
 /* A slot has gone elsewhere. */
 static bool follow(struct attempt *a, const struct redis_node *from, const char *redirect, int64_t began)
 {
-	struct redis_address to;
+	struct address to;
 	if (!address_read(redirect, &from->address, &to))
 		return wait_for(a);
 	nodes_look(a->nodes, began, &to, NULL);
@@ -146,19 +155,19 @@ static int ask_owner(struct redis_connection *c, void *arg)
 	int r = connection_send(c);
 	if (r == 0)
 		r = connection_integer(c, &ignored);
-	/* What it is, and who may read it, is the owner's to say. */
+	/* Only the owner of the key says what it is, and who may read it. */
 	return r == -EPROTOTYPE || r == -EACCES ? 0 : r;
 }
 
-/* Whether a node of a cluster has a key still. 0, -errno. */
+/* Whether a node of a cluster still has a key. 0, -errno. */
 static int prove_owner(struct redis_nodes *n, struct redis_node *node, const struct bytes *name)
 {
 	struct node_answer ignored;
 	struct bytes copy = *name;
-	return n->seeds.service ? 0 : node_ask(node, false, ask_owner, &copy, NULL, &ignored);
+	return n->seeds.service ? 0 : node_ask(node, false, NULL, ask_owner, &copy, NULL, &ignored);
 }
 
-/* Whether a node is still the one to ask, by a look that is not too old. */
+/* Whether a node is still the one to ask. The topology that tells it must not be too old. */
 static bool is_current(struct redis_nodes *n, const struct bytes *name, bool master, const struct redis_node *node)
 {
 	int64_t now = clock_ms(), looked_at;
@@ -187,7 +196,7 @@ static bool counts(struct attempt *a, struct redis_node *node, int64_t began)
 
 /* --- */
 
-/* Whom to ask. If it failed before, another one may be in its place. */
+/* The node to ask. If it has failed, another one may have its place by now. */
 static int pick(struct attempt *a, struct redis_node **ret, uint64_t *ret_epoch)
 {
 	struct redis_nodes *n = a->nodes;
@@ -206,12 +215,12 @@ static int try_once(struct attempt *a, bool *ret_again)
 	struct redis_nodes *n = a->nodes;
 	struct node_answer answer = {.asked = false};
 	struct redis_node *node = NULL;
-	struct redis_address other;
+	struct address other;
 	int64_t began = clock_ms();
 	uint64_t epoch;
 	int r = pick(a, &node, &epoch);
 	if (r == 0)
-		r = node_ask(node, false, a->ask, a->arg, a->cancel, &answer);
+		r = node_ask(node, false, NULL, a->ask, a->arg, a->cancel, &answer);
 	bool asked_other = r == REPLY_ASK && address_read(answer.redirect, &node->address, &other);
 	if (asked_other)
 		r = ask_other(a, &other, &answer);
@@ -221,10 +230,10 @@ static int try_once(struct attempt *a, bool *ret_again)
 	} else if (is_trouble(r, &answer)) {
 		*ret_again = wait_out(a, node, epoch);
 	} else if (r == -ENOENT && n->from_replicas && !a->master) {
-		/* It may have been too early, or under way between two masters, which replicas do not know. */
+		/* Perhaps it was too early, or the key moves between two masters, which replicas do not know. */
 		*ret_again = a->master = true;
 	} else if (r == -ENOENT && asked_other && !a->missed) {
-		/* When that ASK is old, the slot may have been moved on meanwhile, and be on its way to there again, the key not yet. */
+		/* If that ASK is old, the slot may have moved on, and now return there while the key has not arrived yet. */
 		*ret_again = a->missed = true;
 	} else if (r != -EINTR && !counts(a, node, began)) {
 		*ret_again = a->tries < 2 || wait_for(a);
@@ -234,23 +243,32 @@ static int try_once(struct attempt *a, bool *ret_again)
 	return r;
 }
 
+/* A lost connection does not prove that the server is lost: try another one while there is time. */
+static int ask_single(struct attempt *a, const struct reached *reached)
+{
+	struct redis_pool *pool = &a->nodes->readers[0]->pool;
+	int r;
+	do
+		r = redis_pool_ask(pool, reached, a->ask, a->arg, a->cancel);
+	while (r == -ECONNRESET && wait_for(a));
+	return answer_of(r);
+}
+
 int nodes_ask(struct redis_nodes *nodes, const struct bytes *name, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
 	const atomic_bool *cancel)
 {
-	if (is_single(nodes)) {
-		int r = pool_ask(&nodes->readers[0]->pool, ask, arg, cancel);
-		return r == REPLY_MOVED || r == REPLY_ASK ? -EIO : r;
-	}
 	struct attempt a = {.nodes = nodes, .name = name, .ask = ask, .arg = arg, .cancel = cancel};
 	bool again;
 	int r;
 	a.end = clock_ms() + nodes->settings.timeout_ms;
+	if (is_single(nodes))
+		return ask_single(&a, NULL);
 	do {
 		again = false;
 		a.tries++;
 		r = try_once(&a, &again);
 	} while (again);
-	return cancel && atomic_load(cancel) && r == -EAGAIN ? -EINTR : r;
+	return was_cancelled(cancel) && r == -EAGAIN ? -EINTR : answer_of(r);
 }
 
 /* --- fences --- */
@@ -268,10 +286,10 @@ uint64_t nodes_round(struct redis_nodes *nodes, const struct bytes *name)
 	return round;
 }
 
-/* After a fence that came to `r`: whether the round was good for all that was read in it. */
+/* After a fence with the result `r`: whether the round was valid for all that was read in it. */
 static int check(struct redis_node *node, uint64_t round, int r)
 {
-	if (r < 0 || !pool_has_lost(&node->pool, round))
+	if (r < 0 || !redis_pool_has_lost(&node->pool, round))
 		return r;
 	listener_end(&node->listener, round);
 	return -ESTALE;
@@ -326,26 +344,26 @@ int nodes_confirm(struct redis_nodes *nodes, const struct bytes *name, uint64_t 
 /* --- one of them --- */
 
 int nodes_ask_one(struct redis_nodes *nodes, const struct node_list *list, size_t index, const struct reached *reached,
-	int (*ask)(struct redis_connection *connection, void *arg), void *arg)
+	int (*ask)(struct redis_connection *connection, void *arg), void *arg, const atomic_bool *cancel)
 {
 	struct redis_node *node = list->nodes[index];
+	struct attempt a = {.nodes = nodes, .ask = ask, .arg = arg, .cancel = cancel, .end = clock_ms() + nodes->settings.timeout_ms};
 	if (is_single(nodes))
-		return pool_ask_again(&node->pool, reached, ask, arg);
-	struct attempt a = {.nodes = nodes, .end = clock_ms() + nodes->settings.timeout_ms};
+		return ask_single(&a, reached);
 	for (;;) {
 		struct node_answer answer;
 		uint64_t epoch = epoch_of(nodes);
-		int r = node_ask_again(node, reached, ask, arg, &answer);
+		int r = node_ask(node, false, reached, ask, arg, cancel, &answer);
 		if (!is_trouble(r, &answer)) {
 			note_well(nodes, node);
 			if (!nodes->seeds.service || is_current(nodes, NULL, false, node))
-				return r;
+				return answer_of(r);
 			return epoch_of(nodes) != list->epoch ? -ESTALE : -EAGAIN;
 		}
 		bool again = wait_out(&a, node, epoch);
 		if (epoch_of(nodes) != list->epoch)
 			return -ESTALE;
 		if (!again)
-			return r;
+			return was_cancelled(cancel) ? -EINTR : answer_of(r);
 	}
 }

@@ -1,7 +1,7 @@
 /* Looking at the topology: a cluster is asked for its slots, sentinels for the master of their service. */
-#include "redis_nodes.h"
+#include "nodes.h"
 
-#include "redis_nested.h"
+#include "backend/redis/wire/nested.h"
 
 #include "ckfs/clock.h"
 
@@ -9,17 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A server that answers later than that is passed over while others can be asked. */
+/* Ask the next server if one takes longer than this. */
 #define WAIT_MS 1000
 
-/* After that no more of them are asked. */
+/* After this time, ask no more servers. */
 #define ALL_MS 2000
 
-/* Before the mount serves, so many that do not answer are waited for. */
+/* Before the mount serves, wait for so many servers that do not answer. */
 #define TRIES 3
 
 struct slots_look {
-	struct redis_address asked;
+	struct address asked;
 	struct redis_topology topology;
 	int timeout_ms;
 };
@@ -27,27 +27,27 @@ struct slots_look {
 static int ask_slots(struct redis_connection *c, void *arg)
 {
 	struct slots_look *look = arg;
-	int timeout_ms = c->timeout_ms;
-	c->timeout_ms = timeout_ms < look->timeout_ms ? timeout_ms : look->timeout_ms;
+	int timeout_ms = c->stream.timeout_ms;
+	c->stream.timeout_ms = timeout_ms < look->timeout_ms ? timeout_ms : look->timeout_ms;
 	connection_put_text(c, "CLUSTER", "SLOTS", NULL);
 	int r = connection_send(c);
 	if (r == 0)
 		r = topology_read_slots(c, &look->asked, &look->topology);
-	c->timeout_ms = timeout_ms;
+	c->stream.timeout_ms = timeout_ms;
 	return r;
 }
 
 /* --- one server of a cluster --- */
 
-static int complain(const struct redis_address *at, int r, struct error *error)
+static int complain(const struct address *at, int r, struct error *error)
 {
 	if (!error)
 		return r;
 	if (r == -EACCES)
-		return error_set(error, r, "%.200s port %d: no right for CLUSTER SLOTS; a cluster needs +cluster|slots", at->host, at->port);
+		return error_set(error, r, "%.200s port %d: this user may not use CLUSTER SLOTS; grant +cluster|slots", at->host, at->port);
 	if (r == -ETIMEDOUT)
 		return error_set(error, r, "%.200s port %d: timed out", at->host, at->port);
-	return error_set(error, -EIO, "%.200s port %d: no server of a cluster (redis://HOST or rediss://HOST is a single one)", at->host, at->port);
+	return error_set(error, -EIO, "%.200s port %d: this is no server of a cluster; " USE_SINGLE, at->host, at->port);
 }
 
 /* Over a connection that is closed again. */
@@ -65,13 +65,13 @@ static int ask_stranger(struct redis_nodes *n, struct slots_look *look, struct e
 	return r < 0 ? complain(&look->asked, r, error) : 0;
 }
 
-static int ask_server(struct redis_nodes *n, const struct redis_address *address, struct slots_look *look, struct error *error)
+static int ask_server(struct redis_nodes *n, const struct address *address, struct slots_look *look, struct error *error)
 {
 	struct node_answer ignored;
 	look->asked = *address;
-	/* Before there are nodes, there is nobody to know. */
+	/* At the start there are no nodes yet. */
 	struct redis_node *node = error ? NULL : nodes_find(n, address);
-	int r = node ? node_ask(node, false, ask_slots, look, NULL, &ignored) : ask_stranger(n, look, error);
+	int r = node ? node_ask(node, false, NULL, ask_slots, look, NULL, &ignored) : ask_stranger(n, look, error);
 	nodes_release(n, node);
 	if (r == 0 && look->topology.count == 0) {
 		topology_done(&look->topology);
@@ -84,7 +84,7 @@ static int ask_server(struct redis_nodes *n, const struct redis_address *address
 /* --- all of a cluster --- */
 
 /* Adds one that is not there yet. */
-static void add_candidate(struct redis_address *all, size_t *count, const struct redis_address *address)
+static void add_candidate(struct address *all, size_t *count, const struct address *address)
 {
 	for (size_t i = 0; i < *count; i++)
 		if (address_equal(&all[i], address))
@@ -92,13 +92,13 @@ static void add_candidate(struct redis_address *all, size_t *count, const struct
 	all[(*count)++] = *address;
 }
 
-/* Whom to ask, in this order: who knows more, those that are well, those that the source names, the others. */
-static struct redis_address *candidates_new(struct redis_nodes *n, const struct redis_address *hint, size_t *ret_count)
+/* Whom to ask, in this order: the server that knows more, those that work, those that SOURCE names, the others. */
+static struct address *candidates_new(struct redis_nodes *n, const struct address *hint, size_t *ret_count)
 {
 	size_t count = 0;
 	pthread_mutex_lock(&n->lock);
 	const size_t readers = n->topology.count;
-	struct redis_address *all = calloc(1 + readers + n->seeds.count, sizeof *all);
+	struct address *all = calloc(1 + readers + n->seeds.count, sizeof *all);
 	if (all && hint)
 		add_candidate(all, &count, hint);
 	n->turn++;
@@ -117,13 +117,13 @@ static struct redis_address *candidates_new(struct redis_nodes *n, const struct 
 	return all;
 }
 
-static int look_at_cluster(struct redis_nodes *n, const struct redis_address *hint, struct error *error)
+static int look_at_cluster(struct redis_nodes *n, const struct address *hint, struct error *error)
 {
 	const int64_t end = clock_ms() + (n->settings.timeout_ms < ALL_MS ? n->settings.timeout_ms : ALL_MS);
-	/* Before the mount serves there is time to wait for each. */
+	/* Before the mount serves, wait for each. */
 	struct slots_look *look = malloc(sizeof *look);
 	size_t count = 0;
-	struct redis_address *candidates = candidates_new(n, hint, &count);
+	struct address *candidates = candidates_new(n, hint, &count);
 	int r = -EAGAIN;
 	if (!candidates || !look) {
 		free(candidates);
@@ -153,14 +153,14 @@ static int look_at_cluster(struct redis_nodes *n, const struct redis_address *hi
 static int ask_role(struct redis_connection *c, void *arg)
 {
 	(void)arg;
-	int timeout_ms = c->timeout_ms;
-	c->timeout_ms = timeout_ms < WAIT_MS ? timeout_ms : WAIT_MS;
+	int timeout_ms = c->stream.timeout_ms;
+	c->stream.timeout_ms = timeout_ms < WAIT_MS ? timeout_ms : WAIT_MS;
 	int r = node_prepare_master(c);
-	c->timeout_ms = timeout_ms;
+	c->stream.timeout_ms = timeout_ms;
 	return r;
 }
 
-/* Whether who is read is a master. One that is lost is asked when it is connected to again. */
+/* Whether the server that is read is a master. A lost one is asked when there is a new connection to it. */
 static void look_at_role(struct redis_nodes *n)
 {
 	struct redis_node *node = NULL;
@@ -168,7 +168,7 @@ static void look_at_role(struct redis_nodes *n)
 	uint64_t epoch;
 	if (n->from_replicas || nodes_pick(n, NULL, false, &node, &epoch) < 0)
 		return;
-	int r = node_is_failing(n, node) ? 0 : node_ask(node, false, ask_role, NULL, NULL, &answer);
+	int r = node_is_failing(n, node) ? 0 : node_ask(node, false, NULL, ask_role, NULL, NULL, &answer);
 	pthread_mutex_lock(&n->lock);
 	if (answer.asked && !answer.broken)
 		node->doubtful = r == -EAGAIN;
@@ -204,7 +204,7 @@ static bool begin_look(struct redis_nodes *n, int64_t since)
 	return true;
 }
 
-int nodes_look(struct redis_nodes *nodes, int64_t since, const struct redis_address *hint, struct error *error)
+int nodes_look(struct redis_nodes *nodes, int64_t since, const struct address *hint, struct error *error)
 {
 	struct redis_nodes *n = nodes;
 	if (!n->seeds.count)
@@ -220,7 +220,7 @@ int nodes_look(struct redis_nodes *nodes, int64_t since, const struct redis_addr
 	nodes_choose(n);
 	pthread_mutex_lock(&n->lock);
 	n->looking = false;
-	/* One that failed is not begun again at once, long as it may have taken. */
+	/* Do not repeat a failed look at once, however long it has taken. */
 	n->looked_at = r < 0 ? clock_ms() : now;
 	n->outcome = r;
 	pthread_cond_broadcast(&n->looked);
@@ -231,8 +231,8 @@ int nodes_look(struct redis_nodes *nodes, int64_t since, const struct redis_addr
 /* --- the first look --- */
 
 /*
- * Connects to one server, so that a mount that cannot work says so: where the topology has them, by other names and ports than SOURCE,
- * servers may be out of reach, or their certificates no good.
+ * Connects to one server, so that a mount that cannot work says so. The topology may give other names and ports than SOURCE: there servers may
+ * be out of reach, or their certificates invalid.
  */
 static int try_servers(struct redis_nodes *n, struct error *error)
 {

@@ -1,20 +1,20 @@
-#include "redis_node.h"
+#include "node.h"
 
-#include "redis_nested.h"
+#include "backend/redis/wire/nested.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct redis_target target_at(const struct redis_target *login, const struct redis_address *address)
+struct redis_target target_at(const struct redis_target *login, const struct address *address)
 {
 	struct redis_target target = *login;
-	target.host = (char *)(uintptr_t)address->host;
-	target.port = address->port;
+	target.at.host = (char *)(uintptr_t)address->host;
+	target.at.port = address->port;
 	return target;
 }
 
-struct redis_node *node_new(const struct node_settings *settings, const struct redis_address *address)
+struct redis_node *node_new(const struct node_settings *settings, const struct address *address)
 {
 	struct redis_node *node = calloc(1, sizeof *node);
 	if (!node)
@@ -24,7 +24,7 @@ struct redis_node *node_new(const struct node_settings *settings, const struct r
 	node->target = address ? target_at(settings->login, &node->address) : *settings->login;
 	node->refs = 1;
 	listener_init(&node->listener, &node->target, settings->timeout_ms, settings->seed, settings->changes);
-	pool_init(&node->pool, &node->target, settings->timeout_ms, &node->listener);
+	redis_pool_init(&node->pool, &node->target, settings->timeout_ms, &node->listener);
 	node->pool.prepare = settings->prepare;
 	return node;
 }
@@ -34,7 +34,7 @@ void node_free(struct redis_node *node)
 	if (!node)
 		return;
 	listener_done(&node->listener);
-	pool_done(&node->pool);
+	redis_pool_done(&node->pool);
 	free(node);
 }
 
@@ -55,23 +55,16 @@ static int run(struct redis_connection *c, void *arg)
 	int r = errand->ask(c, errand->arg);
 	c->asking = false;
 	errand->answer->asked = true;
-	errand->answer->broken = c->broken;
+	errand->answer->broken = c->stream.broken;
 	strcpy(errand->answer->redirect, c->redirect);
 	return r;
 }
 
-int node_ask(struct redis_node *node, bool asking, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
-	const atomic_bool *cancel, struct node_answer *ret)
+int node_ask(struct redis_node *node, bool asking, const struct reached *reached, int (*ask)(struct redis_connection *connection, void *arg),
+	void *arg, const atomic_bool *cancel, struct node_answer *ret)
 {
 	*ret = (struct node_answer){.asked = false};
-	return pool_ask(&node->pool, run, &(struct errand){ask, arg, asking, ret}, cancel);
-}
-
-int node_ask_again(struct redis_node *node, const struct reached *reached, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
-	struct node_answer *ret)
-{
-	*ret = (struct node_answer){.asked = false};
-	return pool_ask_again(&node->pool, reached, run, &(struct errand){ask, arg, false, ret});
+	return redis_pool_ask(&node->pool, reached, run, &(struct errand){ask, arg, asking, ret}, cancel);
 }
 
 int node_ask_over(struct redis_connection *connection, bool asking, int (*ask)(struct redis_connection *connection, void *arg), void *arg,
@@ -89,8 +82,8 @@ int node_prepare_replica(struct redis_connection *c)
 	int r = connection_send(c);
 	if (r == 0)
 		r = connection_status(c);
-	/* One that is no part of a cluster needs none. */
-	return c->broken ? r : 0;
+	/* A server that is not in a cluster needs no READONLY. */
+	return c->stream.broken ? r : 0;
 }
 
 int node_prepare_master(struct redis_connection *c)
@@ -101,9 +94,9 @@ int node_prepare_master(struct redis_connection *c)
 	int r = connection_send(c);
 	if (r == 0)
 		r = connection_array(c, &count);
-	/* Who may not ask has to believe the sentinels. */
+	/* Without the right to ask, believe the sentinels. */
 	if (r < 0)
-		return c->broken ? r : 0;
+		return c->stream.broken ? r : 0;
 	r = count < 1 ? -EIO : nested_text(c, role, sizeof role);
 	if (r == 0)
 		r = nested_skip_rest(c, count - 1);

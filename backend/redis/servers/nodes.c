@@ -1,5 +1,5 @@
-/* The nodes there are, and which of them is read for each slot. */
-#include "redis_nodes.h"
+/* All nodes, and which one is read for each slot. */
+#include "nodes.h"
 
 #include "ckfs/clock.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* A replica that failed is left alone for so long, milliseconds. */
+/* After a failure, do not ask a replica for so many milliseconds. */
 #define REST_MS 5000
 
 void nodes_init(struct redis_nodes *nodes, const struct redis_target *login, struct redis_seeds *seeds, bool from_replicas, int timeout_ms,
@@ -42,7 +42,7 @@ void nodes_stop(struct redis_nodes *nodes)
 
 void nodes_done(struct redis_nodes *nodes)
 {
-	/* All at once, so that none has to be waited for behind another. */
+	/* Stop all first, then wait for each: so they end at the same time. */
 	nodes_stop(nodes);
 	while (nodes->all) {
 		struct redis_node *node = nodes->all;
@@ -66,7 +66,7 @@ uint64_t nodes_hash(const struct redis_nodes *nodes, const void *key, size_t n)
 
 /* --- which one is read; the lock is held --- */
 
-static struct redis_node *find(struct redis_nodes *n, const struct redis_address *address)
+static struct redis_node *find(struct redis_nodes *n, const struct address *address)
 {
 	for (struct redis_node *node = n->all; node; node = node->next)
 		if (!node->retired && address_equal(&node->address, address))
@@ -74,7 +74,7 @@ static struct redis_node *find(struct redis_nodes *n, const struct redis_address
 	return NULL;
 }
 
-static struct redis_node *find_or_add(struct redis_nodes *n, const struct redis_address *address)
+static struct redis_node *find_or_add(struct redis_nodes *n, const struct address *address)
 {
 	struct redis_node *node = find(n, address);
 	if (node)
@@ -92,17 +92,17 @@ static bool is_well(const struct redis_node *node)
 	return !node || !node->failing_since || clock_ms() - node->failed_at > REST_MS;
 }
 
-/* The address that a shard is read at. `now`: what is read so far, NULL: nothing. */
-static const struct redis_address *choose(struct redis_nodes *n, const struct redis_shard *shard, const struct redis_node *now)
+/* The server of a shard that is to be read. `now`: the one that is read so far; NULL: none. */
+static const struct address *choose(struct redis_nodes *n, const struct redis_shard *shard, const struct redis_node *now)
 {
 	if (!n->from_replicas)
 		return &shard->servers[0];
 	for (size_t i = 1; now && i < shard->count; i++)
 		if (address_equal(&now->address, &shard->servers[i]) && is_well(now))
 			return &shard->servers[i];
-	/* Mounts differ in where they begin. */
+	/* Each mount begins with another replica. */
 	for (size_t i = 1; i < shard->count; i++) {
-		const struct redis_address *address = &shard->servers[1 + (n->settings.seed + i) % (shard->count - 1)];
+		const struct address *address = &shard->servers[1 + (n->settings.seed + i) % (shard->count - 1)];
 		if (is_well(find(n, address)))
 			return address;
 	}
@@ -128,15 +128,15 @@ static struct redis_node **readers_new(struct redis_nodes *n, const struct redis
 	return readers;
 }
 
-/* From here on nothing that is known of any key counts. */
+/* All keys count as changed now. */
 static void begin_epoch(struct redis_nodes *n)
 {
 	n->epoch++;
-	/* Under the lock: whoever finds the new nodes finds no old knowledge. */
+	/* Do this under the lock: who finds the new nodes must find no old knowledge. */
 	changes_note_all(n->settings.changes);
 }
 
-static bool is_in(const struct redis_topology *topology, const struct redis_address *address)
+static bool is_in(const struct redis_topology *topology, const struct address *address)
 {
 	for (size_t i = 0; i < topology->count; i++)
 		for (size_t j = 0; j < topology->shards[i].count; j++)
@@ -145,7 +145,7 @@ static bool is_in(const struct redis_topology *topology, const struct redis_addr
 	return false;
 }
 
-/* Lets go of those that are no part of the topology, as soon as nobody uses them. */
+/* Frees the nodes that are not in the topology, once nobody uses them. */
 static void retire(struct redis_nodes *n)
 {
 	for (struct redis_node **at = &n->all, *node; (node = *at) != NULL;) {
@@ -203,7 +203,7 @@ int nodes_adopt(struct redis_nodes *nodes, struct redis_topology *topology)
 	return r;
 }
 
-struct redis_node *nodes_find(struct redis_nodes *nodes, const struct redis_address *address)
+struct redis_node *nodes_find(struct redis_nodes *nodes, const struct address *address)
 {
 	pthread_mutex_lock(&nodes->lock);
 	struct redis_node *node = find(nodes, address);
@@ -315,7 +315,7 @@ int nodes_list(struct redis_nodes *nodes, struct node_list *ret)
 	return r;
 }
 
-int node_list_add(struct redis_nodes *nodes, struct node_list *list, const struct redis_address *address)
+int node_list_add(struct redis_nodes *nodes, struct node_list *list, const struct address *address)
 {
 	if (list->count >= SHARDS_MAX)
 		return -EIO;
@@ -326,7 +326,7 @@ int node_list_add(struct redis_nodes *nodes, struct node_list *list, const struc
 	struct redis_node *node = node_new(&nodes->settings, address);
 	if (!node)
 		return -ENOMEM;
-	/* Of the list only: nobody else finds it, and nobody listens to it. */
+	/* This node is only in the list: nobody else finds it, and it has no listener. */
 	node->retired = true;
 	listener_stop(&node->listener);
 	list->nodes[list->count++] = node;

@@ -2,10 +2,10 @@
  * SENTINEL MASTER service: [name, value…] of strings, among them ip, port and config-epoch, the number of the last failover.
  * SENTINEL REPLICAS service: an array of the same for each replica.
  */
-#include "redis_sentinels.h"
+#include "sentinels.h"
 
-#include "redis_nested.h"
-#include "redis_node.h"
+#include "backend/redis/wire/nested.h"
+#include "node.h"
 
 #include "ckfs/clock.h"
 
@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_SENTINEL "this is no sentinel"
+
 #define PAUSE_MIN_MS 100
 #define PAUSE_MAX_MS 10000
 
-/* One that answers later than that is passed over: there are others. */
+/* Ask the next sentinel if one takes longer than this. */
 #define WAIT_MS 1000
 
 #define FIELDS_MAX 256
@@ -24,9 +26,9 @@
 
 /* What a sentinel says of one server. */
 struct description {
-	struct redis_address address;
+	struct address address;
 	uint64_t epoch;
-	bool is_down; /* the sentinel does not reach it, or it does not reach its master */
+	bool is_down; /* the sentinel cannot reach it, or it cannot reach its master */
 };
 
 static void read_field(const char *name, const char *value, struct description *d)
@@ -46,7 +48,7 @@ static void read_field(const char *name, const char *value, struct description *
 /* 0; -EPROTO there is no address in it. */
 static int read_description(struct redis_connection *c, struct description *ret)
 {
-	char name[32], value[REDIS_HOST_MAX];
+	char name[32], value[HOST_MAX];
 	int64_t count;
 	*ret = (struct description){.epoch = 0};
 	int r = connection_array(c, &count);
@@ -79,7 +81,7 @@ static int read_replicas(struct redis_connection *c, struct redis_shard *shard)
 	return r;
 }
 
-/* What one says. -ESRCH: it does not know the service, which says nothing of its keys. */
+/* Reads what a sentinel says. -ESRCH: it does not know the service, which is no statement about keys. */
 static int ask(struct redis_connection *c, const char *service, bool replicas, struct redis_shard *ret, uint64_t *ret_epoch)
 {
 	struct description master;
@@ -90,9 +92,9 @@ static int ask(struct redis_connection *c, const char *service, bool replicas, s
 	int r = connection_send(c);
 	if (r == 0)
 		r = read_description(c, &master);
-	/* "ERR No such master with that name": what else could it be, with the connection whole? */
+	/* The connection is whole, so this error is "ERR No such master with that name". */
 	if (r < 0)
-		return r == -EIO && !c->broken && c->nested == 0 ? -ESRCH : r;
+		return r == -EIO && !c->stream.broken && c->nested == 0 ? -ESRCH : r;
 	shard.servers[0] = master.address;
 	r = replicas ? read_replicas(c, &shard) : 0;
 	if (r == 0) {
@@ -102,7 +104,7 @@ static int ask(struct redis_connection *c, const char *service, bool replicas, s
 	return r;
 }
 
-/* A sentinel may have no password where the servers have one, or the same. */
+/* A sentinel may have no password though the servers have one, or the same one. */
 static int open_one(const struct sentinels *s, size_t i, struct redis_connection **ret, struct error *error)
 {
 	struct redis_target target = target_at(s->login, &s->seeds->servers[i]), plain = target;
@@ -119,15 +121,15 @@ static int open_one(const struct sentinels *s, size_t i, struct redis_connection
 
 static int complain(const struct sentinels *s, size_t i, int r, struct error *error)
 {
-	const struct redis_address *at = &s->seeds->servers[i];
+	const struct address *at = &s->seeds->servers[i];
 	if (r == -ESRCH)
 		return error_set(error, r, "%.200s port %d: the sentinel knows no service \"%.100s\"", at->host, at->port, s->seeds->service);
 	if (r == -ENOSYS)
-		return error_set(error, -EIO, "%.200s port %d: no sentinel (redis://HOST or rediss://HOST is a server)", at->host, at->port);
+		return error_set(error, -EIO, "%.200s port %d: " NO_SENTINEL "; " USE_SINGLE, at->host, at->port);
 	if (r == -EACCES)
-		return error_set(error, r, "%.200s port %d: no right to ask for SENTINEL MASTER", at->host, at->port);
+		return error_set(error, r, "%.200s port %d: this user may not use SENTINEL MASTER", at->host, at->port);
 	return error_set(error, r == -ECONNRESET || r == -EPROTO ? -EIO : r, "%.200s port %d: %s", at->host, at->port,
-		r == -ETIMEDOUT ? "timed out; is this a sentinel?" : "what answers is no sentinel");
+		r == -ETIMEDOUT ? "timed out; is this a sentinel?" : NO_SENTINEL);
 }
 
 static void close_one(struct sentinel *one)
@@ -136,7 +138,7 @@ static void close_one(struct sentinel *one)
 	one->connection = NULL;
 }
 
-/* Asks one, over a new connection if the kept one is dead. */
+/* Asks one sentinel. If the kept connection is dead, uses a new one. */
 static int ask_one(struct sentinels *s, size_t i, bool replicas, struct redis_shard *ret, uint64_t *ret_epoch, struct error *error)
 {
 	struct sentinel *one = &s->each[i];
@@ -164,8 +166,8 @@ static void note_outcome(struct sentinel *one, int r)
 }
 
 /*
- * Whether one of them has told of a later failover. One that does not answer now has not taken that back, and those that do may not have heard
- * of it; one that was set up anew says so itself.
+ * Whether any sentinel has told of a later failover. If it does not answer now, what it told still holds: others may not have heard of it.
+ * A sentinel that was set up anew says so itself.
  */
 static bool is_overtaken(const struct sentinels *s, uint64_t epoch)
 {
@@ -180,7 +182,7 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 	struct redis_shard shard, best = {.count = 0};
 	uint64_t epoch, best_epoch = 0;
 	struct error reason;
-	int failure = error_set(error, -EAGAIN, "no sentinel could be asked just now");
+	int failure = error_set(error, -EAGAIN, "no sentinel answers");
 	for (size_t i = 0; i < s->seeds->count; i++) {
 		if (clock_ms() < s->each[i].retry_at)
 			continue;
@@ -190,7 +192,7 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 			failure = r;
 			*error = reason;
 		}
-		/* One that knows of no such service takes back what it told of it. */
+		/* A sentinel that does not know the service takes back what it has told. */
 		if (r == -ESRCH)
 			s->each[i].epoch = 0;
 		if (r < 0)
@@ -204,7 +206,7 @@ int sentinels_ask(struct sentinels *s, bool replicas, struct redis_topology *ret
 	if (best.count == 0)
 		return failure == -ESRCH ? -EIO : failure;
 	if (is_overtaken(s, best_epoch))
-		return error_set(error, -EAGAIN, "a sentinel that does not answer now has told of a later failover than those that do");
+		return error_set(error, -EAGAIN, "the sentinel that knows of the latest failover does not answer, and the others do not know of it");
 	int r = topology_single(ret);
 	if (r < 0)
 		return error_set(error, r, "no memory");

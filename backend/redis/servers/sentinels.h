@@ -1,24 +1,24 @@
 /*
- * Sentinels: who is the master of a service, and who its replicas are. All of them are asked, and the one that has seen the latest failover
- * is believed; if that one does not answer any more, no other is that has not seen it. Their connections are kept. One thread at a time.
+ * Asks sentinels for the master of a service and its replicas. All of them are asked, and the one that has seen the latest failover is believed.
+ * If that one does not answer any more, others that have not seen the failover are not believed. Connections are kept. One thread at a time.
  */
 #ifndef CKFS_REDIS_SENTINELS_H
 #define CKFS_REDIS_SENTINELS_H
 
-#include "redis_topology.h"
+#include "topology.h"
 
 struct sentinel {
 	struct redis_connection *connection; /* NULL: none */
-	int64_t retry_at; /* monotonic ms: before that it is left alone */
+	int64_t retry_at; /* monotonic ms: do not ask it before this */
 	int pause;        /* ms */
-	uint64_t epoch;   /* the number of the failover that it told of last */
+	uint64_t epoch;   /* the number of the last failover that it told of */
 };
 
 struct sentinels {
 	const struct redis_seeds *seeds;   /* borrowed */
 	const struct redis_target *login;  /* borrowed */
 	int timeout_ms;
-	struct sentinel each[SEEDS_MAX];
+	struct sentinel each[ADDRESSES_MAX];
 };
 
 /*

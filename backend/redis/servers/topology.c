@@ -4,15 +4,15 @@
  *   [[first slot, last slot, master, replica…]…]
  *   a server: [host or nil, port, id, [more]…]
  */
-#include "redis_topology.h"
+#include "topology.h"
 
-#include "redis_nested.h"
+#include "backend/redis/wire/nested.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Servers of a range, and parts of one of them: no cluster has more. */
+/* Limits for the servers of a range, and for the parts of one server. No cluster has more. */
 #define RANGE_SERVERS_MAX 128
 #define SERVER_PARTS_MAX 64
 
@@ -39,12 +39,7 @@ unsigned topology_slot(const struct bytes *key)
 	return crc16(key->p, key->left) % SLOT_COUNT;
 }
 
-bool address_equal(const struct redis_address *a, const struct redis_address *b)
-{
-	return a->port == b->port && strcmp(a->host, b->host) == 0;
-}
-
-bool address_read(const char *text, const struct redis_address *asked, struct redis_address *ret)
+bool address_read(const char *text, const struct address *asked, struct address *ret)
 {
 	const char *colon = strrchr(text, ':');
 	char *end;
@@ -53,7 +48,7 @@ bool address_read(const char *text, const struct redis_address *asked, struct re
 	long port = strtol(colon + 1, &end, 10);
 	if (*end || port > 65535)
 		return false;
-	*ret = (struct redis_address){.port = (int)port};
+	*ret = (struct address){.port = (int)port};
 	memcpy(ret->host, colon == text ? asked->host : text, colon == text ? strlen(asked->host) : (size_t)(colon - text));
 	return true;
 }
@@ -62,7 +57,7 @@ bool address_read(const char *text, const struct redis_address *asked, struct re
 
 static int grow(struct redis_topology *t)
 {
-	/* Doubled whenever a power of two is full. */
+	/* Double the memory when a power of two is full. */
 	if (t->count & (t->count - 1))
 		return 0;
 	struct redis_shard *shards = realloc(t->shards, (t->count ? t->count * 2 : 1) * sizeof *shards);
@@ -73,7 +68,7 @@ static int grow(struct redis_topology *t)
 }
 
 /* The shard of a master, which is added when it is new. Index, -ENOMEM, -EIO too many. */
-static int shard_of(struct redis_topology *t, const struct redis_address *master)
+static int shard_of(struct redis_topology *t, const struct address *master)
 {
 	for (size_t i = 0; i < t->count; i++)
 		if (address_equal(&t->shards[i].servers[0], master))
@@ -87,7 +82,7 @@ static int shard_of(struct redis_topology *t, const struct redis_address *master
 	return (int)t->count++;
 }
 
-void shard_add(struct redis_shard *shard, const struct redis_address *address)
+void shard_add(struct redis_shard *shard, const struct address *address)
 {
 	for (size_t i = 0; i < shard->count; i++)
 		if (address_equal(&shard->servers[i], address))
@@ -130,14 +125,14 @@ void topology_done(struct redis_topology *topology)
 
 /* --- CLUSTER SLOTS --- */
 
-/* One server. *ret with port 0: there is no saying where it is. */
-static int read_server(struct redis_connection *c, const struct redis_address *asked, struct redis_address *ret)
+/* One server. *ret with port 0: its address is not known. */
+static int read_server(struct redis_connection *c, const struct address *asked, struct address *ret)
 {
 	int64_t count, port = 0;
 	int r = connection_array(c, &count);
 	if (r == 0 && (count < 2 || count > SERVER_PARTS_MAX))
 		r = -EIO;
-	*ret = (struct redis_address){0};
+	*ret = (struct address){0};
 	if (r == 0)
 		r = nested_text(c, ret->host, sizeof ret->host);
 	if (r == 0)
@@ -148,14 +143,15 @@ static int read_server(struct redis_connection *c, const struct redis_address *a
 		return r;
 	if (!*ret->host)
 		*ret = *asked;
-	/* A server that shall be reached by a name and has none. */
+	/* The server has to be reached by a name, but has none. */
 	ret->port = port < 0 || port > 65535 || strcmp(ret->host, "?") == 0 ? 0 : (int)port;
 	return 0;
 }
 
-static int read_range(struct redis_connection *c, const struct redis_address *asked, struct redis_topology *t)
+/* *slots: the number of slots so far; this range is added. */
+static int read_range(struct redis_connection *c, const struct address *asked, struct redis_topology *t, int64_t *slots)
 {
-	struct redis_address server;
+	struct address server;
 	int64_t count, first = 0, last = 0;
 	int shard = -1;
 	int r = connection_array(c, &count);
@@ -165,7 +161,7 @@ static int read_range(struct redis_connection *c, const struct redis_address *as
 		r = connection_integer(c, &first);
 	if (r == 0)
 		r = connection_integer(c, &last);
-	if (r == 0 && (first < 0 || last < first || last >= SLOT_COUNT))
+	if (r == 0 && (first < 0 || last < first || last >= SLOT_COUNT || (*slots += last - first + 1) > SLOT_COUNT))
 		r = -EIO;
 	for (int64_t i = 2; r == 0 && i < count; i++) {
 		r = read_server(c, asked, &server);
@@ -182,16 +178,16 @@ static int read_range(struct redis_connection *c, const struct redis_address *as
 	return r;
 }
 
-int topology_read_slots(struct redis_connection *c, const struct redis_address *asked, struct redis_topology *ret)
+int topology_read_slots(struct redis_connection *c, const struct address *asked, struct redis_topology *ret)
 {
 	struct redis_topology t = {0};
-	int64_t count;
+	int64_t count, slots = 0;
 	memset(t.shard_of, 0xff, sizeof t.shard_of);
 	int r = connection_array(c, &count);
 	if (r == 0 && count > SLOT_COUNT)
 		r = -EIO;
 	for (int64_t i = 0; r == 0 && i < count; i++)
-		r = read_range(c, asked, &t);
+		r = read_range(c, asked, &t, &slots);
 	if (r < 0)
 		topology_done(&t);
 	else
@@ -201,7 +197,7 @@ int topology_read_slots(struct redis_connection *c, const struct redis_address *
 
 /* --- comparing --- */
 
-static bool shard_has(const struct redis_shard *shard, const struct redis_address *address)
+static bool shard_has(const struct redis_shard *shard, const struct address *address)
 {
 	for (size_t i = 0; i < shard->count; i++)
 		if (address_equal(&shard->servers[i], address))
@@ -224,7 +220,7 @@ static bool shard_equal(const struct redis_shard *a, const struct redis_shard *b
 
 bool topology_equal(const struct redis_topology *a, const struct redis_topology *b, bool replicas)
 {
-	/* Shards come in any order: which one of b each one of a is. */
+	/* Shards come in any order: find for each one of a the one of b. */
 	uint16_t pair[SHARDS_MAX];
 	memset(pair, 0xff, sizeof pair);
 	if (a->count != b->count)

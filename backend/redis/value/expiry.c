@@ -2,7 +2,7 @@
  * When a key expires. PTTL tells how long it is, by no clock but the server's own; PEXPIRETIME, where the server knows it,
  * the exact time, which is the same at every look. The two clocks may differ: then what PTTL says counts, from when the answer began.
  */
-#include "redis.h"
+#include "expiry.h"
 
 #include "ckfs/clock.h"
 
@@ -11,10 +11,10 @@
 /* Clocks that differ by less show the server's own time. */
 #define SKEW_MS 1000
 
-unsigned redis_put_expiry(struct redis_backend *b, struct redis_connection *c, const struct bytes *name)
+unsigned redis_put_expiry(struct redis_connection *c, const struct bytes *name)
 {
 	connection_put(c, (const struct bytes[]){bytes_of("PTTL", 4), *name}, 2);
-	if (atomic_load(&b->lacks_expiretime))
+	if (c->lacks_expiretime)
 		return 1;
 	connection_put(c, (const struct bytes[]){bytes_of("PEXPIRETIME", 11), *name}, 2);
 	return 2;
@@ -50,16 +50,16 @@ static int expiry_of(int64_t left, int64_t at, int64_t asked_ms, int64_t answere
 	return 0;
 }
 
-int redis_read_expiry(struct redis_backend *b, struct redis_connection *c, unsigned count, int64_t asked_ms, struct expiry *ret)
+int redis_read_expiry(struct redis_connection *c, unsigned count, int64_t asked_ms, struct expiry *ret)
 {
 	int64_t left = 0, at = -1;
 	int r = connection_integer(c, &left);
-	if (count == 2 && !c->broken) {
+	if (count == 2 && !c->stream.broken) {
 		int second = connection_integer(c, &at);
 		if (second == -ENOSYS)
-			atomic_store(&b->lacks_expiretime, true);
-		if (c->broken)
+			c->lacks_expiretime = true;
+		if (c->stream.broken)
 			r = second;
 	}
-	return r < 0 ? r : expiry_of(left, at, asked_ms, c->answered_ms, ret);
+	return r < 0 ? r : expiry_of(left, at, asked_ms, c->stream.answered_ms, ret);
 }

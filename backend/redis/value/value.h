@@ -2,7 +2,8 @@
 #ifndef CKFS_REDIS_VALUE_H
 #define CKFS_REDIS_VALUE_H
 
-#include "redis.h"
+#include "expiry.h"
+#include "redis_backend.h"
 
 struct look {
 	struct redis_backend *b;
@@ -17,15 +18,18 @@ struct look {
 	uint64_t change; /* number of the last one before it was asked */
 	uint64_t size;
 	bool whole;
-	struct slice value; /* all of it, or the first bytes, in memory */
+	bool torn;       /* size and first bytes are not of one version */
+	struct slice value; /* owned: all of it, or the first bytes, in memory */
 	XXH128_hash_t content; /* of a whole value */
 	struct expiry expiry;
 };
 
 /*
- * Asks for `arg`, a struct look, and fills in what was found: for nodes_ask(). The value is the caller's, and gone after a failure.
- * 0; -ENOENT no such key, or no string; -errno.
+ * Asks for `arg`, a struct look, and fills in what was found: for nodes_ask(). A look owns its value, which the next one replaces; there is
+ * none after a failure. 0; -ENOENT no such key, or no string; -errno.
  */
 int redis_look(struct redis_connection *connection, void *arg);
+
+void look_done(struct look *look);
 
 #endif

@@ -1,31 +1,28 @@
 /* Opening a connection: what is said first, and what is told of a server that does not answer as it should. */
-#include "redis_version.h"
+#include "version.h"
 
 #include <errno.h>
 #include <sodium.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* What to do about a server that has TLS. */
-#define WITH_TLS "; does it have TLS? rediss://, rediss-cluster:// and rediss-sentinel:// are with"
-
-static const char *where(const struct redis_target *target)
-{
-	return target->path ? target->path : target->host;
-}
+#define WITH_TLS "; does it have TLS? then use rediss://, rediss-cluster:// or rediss-sentinel://"
+#define NO_REDIS "this is no Redis server"
 
 /* Why there is no answer. */
 static int explain(struct redis_connection *c, const struct redis_target *target, int r, struct error *error)
 {
-	int explained = transport_explain(&c->transport, target, error);
+	int explained = stream_explain(&c->stream, &target->at, error);
 	if (explained < 0)
 		return explained;
 	/* A server that waits for a handshake ends like that, too. */
-	const bool may_want_tls = (r == -ECONNRESET || r == -EIO) && !target->tls && !target->path;
-	return error_set(error, r, "%.200s: %s%s", where(target),
+	const bool may_want_tls = (r == -ECONNRESET || r == -EIO) && !target->at.tls && !target->at.path;
+	return error_set(error, r, "%.200s: %s%s", endpoint_name(&target->at),
 		r == -ETIMEDOUT ? "timed out; is this a Redis server?" : r == -ECONNRESET ? "the server has closed the connection"
-		: r == -EIO ? "what answers is no Redis server" : strerror(-r), may_want_tls ? WITH_TLS : "");
+		: r == -EIO ? NO_REDIS : strerror(-r), may_want_tls ? WITH_TLS : "");
 }
 
 static bool begins_with(struct bytes text, const char *word)
@@ -58,13 +55,13 @@ static int read_answer(struct redis_connection *c, const struct redis_target *ta
 	if (reply.kind == REPLY_STATUS)
 		return 0;
 	if (reply.kind != REPLY_ERROR)
-		return error_set(error, -EIO, "%.200s: what answers is no Redis server", where(target));
+		return error_set(error, -EIO, "%.200s: " NO_REDIS, endpoint_name(&target->at));
 	r = reply_errno(&reply.text);
 	struct buf text = {0};
 	buf_escaped(&text, reply.text.p, reply.text.left, 200);
 	buf_put(&text, "", 1);
 	r = r == -ENOSYS || r == -EPROTOTYPE ? -EIO : r;
-	error_set(error, r, "%.200s: %s%s", where(target), text.failed ? "no memory" : text.p, advice(target, r, reply.text));
+	error_set(error, r, "%.200s: %s%s", endpoint_name(&target->at), text.failed ? "no memory" : text.p, advice(target, r, reply.text));
 	buf_done(&text);
 	return r;
 }
@@ -103,10 +100,10 @@ static int log_in(struct redis_connection *c, const struct redis_target *target,
 	bool has_login = target->user || redis_target_has_password(target);
 	put_greeting(c, target);
 	int r = connection_send(c);
-	sodium_memzero(c->out.p, c->out.capacity);
+	sodium_memzero(c->stream.out.p, c->stream.out.capacity);
 	/* What the server had to say before it closed can still be read. */
 	if (r < 0 && r != -ECONNRESET)
-		return error_set(error, r, "%.200s: %s", where(target), strerror(-r));
+		return error_set(error, r, "%.200s: %s", endpoint_name(&target->at), strerror(-r));
 	r = has_login ? read_answer(c, target, error) : 0;
 	if (r == 0 && !target->is_sentinel)
 		r = read_answer(c, target, error);
@@ -139,20 +136,8 @@ static int open_once(const struct redis_target *target, int timeout_ms, struct r
 	struct redis_connection *c = malloc(sizeof *c);
 	if (!c)
 		return error_set(error, -ENOMEM, "no memory");
-	c->transport = (struct transport){.fd = -1};
-	c->timeout_ms = timeout_ms;
-	c->stop = target->stop;
-	connection_set_cancel(c, NULL);
-	c->progress = NULL;
-	c->busy_poll = (struct busy_poll){0};
-	c->broken = c->used = c->armed = c->asking = false;
-	c->round = c->serial = c->heads_owed = c->string_owed = c->nested = 0;
-	c->redirect[0] = '\0';
-	c->version = (struct server_version){.name = ""};
-	c->answered_ms = c->paged_at = 0;
-	c->out = (struct buf){0};
-	c->at = c->filled = 0;
-	int r = transport_open(target, timeout_ms, &c->transport, error);
+	memset(c, 0, offsetof(struct redis_connection, stream));
+	int r = stream_open(&c->stream, &target->at, timeout_ms, target->stop, error);
 	if (r == 0)
 		r = log_in(c, target, error);
 	if (r == 0)
@@ -188,7 +173,6 @@ void connection_close(struct redis_connection *connection)
 {
 	if (!connection)
 		return;
-	transport_close(&connection->transport);
-	buf_done(&connection->out);
+	stream_close(&connection->stream);
 	free(connection);
 }

@@ -1,4 +1,4 @@
-#include "redis_nested.h"
+#include "nested.h"
 
 #include <errno.h>
 
@@ -7,9 +7,12 @@
 /* Elements of all arrays of one reply that is of no interest. */
 #define SKIPPED_MAX 65536
 
+/* Bytes of a string that is of no interest. */
+#define STRING_MAX (1 << 20)
+
 static int skip_string(struct redis_connection *c, int64_t n)
 {
-	int r = connection_skip(c, (uint64_t)n);
+	int r = n > STRING_MAX ? -EIO : connection_skip(c, (uint64_t)n);
 	return r < 0 ? r : connection_string_end(c);
 }
 

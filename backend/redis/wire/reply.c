@@ -1,4 +1,4 @@
-#include "redis_reply.h"
+#include "reply.h"
 
 #include <errno.h>
 
@@ -114,7 +114,7 @@ int reply_errno(const struct bytes *text)
 		{"ERR AUTH ", -EACCES}, {"ERR Client sent AUTH", -EACCES}, {"DENIED", -EACCES},
 		{"LOADING", -EAGAIN}, {"BUSY", -EAGAIN}, {"MASTERDOWN", -EAGAIN}, {"TRYAGAIN", -EAGAIN}, {"CLUSTERDOWN", -EAGAIN},
 		{"MOVED ", REPLY_MOVED}, {"ASK ", REPLY_ASK},
-		{"OOM", -EAGAIN}, {"ERR max number of clients", -EAGAIN},
+		{"OOM", REPLY_FULL}, {"READONLY", -EROFS}, {"ERR max number of clients", -EAGAIN},
 		{"WRONGTYPE", -EPROTOTYPE}, {"ERR unknown command", -ENOSYS}, {"ERR unknown subcommand", -ENOSYS},
 		{"ERR Unknown subcommand", -ENOSYS}, {"ERR syntax error", -ENOSYS}, {"ERR wrong number of arguments", -ENOSYS},
 	};

@@ -45,8 +45,11 @@ int reply_read(const void *bytes, size_t n, struct reply *ret);
 #define REPLY_MOVED (-EREMCHG)
 #define REPLY_ASK (-EREMOTE)
 
+/* What one says that has no memory left (maxmemory). The spool has its own errno for a disk that is full. */
+#define REPLY_FULL (-EDQUOT)
+
 /*
- * What an error means: -EACCES; -EAGAIN the server cannot answer now; -EPROTOTYPE the key is of another type;
+ * What an error means: -EACCES; -EAGAIN the server cannot answer now; REPLY_FULL, -EROFS it takes no change; -EPROTOTYPE the key is of another type;
  * -ENOSYS no such command, or not with these words; REPLY_MOVED, REPLY_ASK; else -EIO. Never -ENOENT.
  */
 int reply_errno(const struct bytes *text);

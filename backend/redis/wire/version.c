@@ -1,6 +1,6 @@
-#include "redis_version.h"
+#include "version.h"
 
-#include "redis_nested.h"
+#include "nested.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #ifndef CKFS_REDIS_VERSION_H
 #define CKFS_REDIS_VERSION_H
 
-#include "redis_connection.h"
+#include "connection.h"
 
 /* Reads the reply to HELLO. 0, errors of the transport. *ret: name "" if the server does not tell. */
 int server_version_read(struct redis_connection *connection, struct server_version *ret);
