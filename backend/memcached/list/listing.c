@@ -1,0 +1,290 @@
+/*
+ * Listings: the dump of one server after the other. A key counts where the SDK would ask for it; a copy of it elsewhere is an old one. Where sizes
+ * and values are wanted they are asked for by many keys at a time.
+ */
+#include "listing.h"
+
+#include "backend/memcached/value/find.h"
+#include "backend/remote/key_prefix.h"
+
+#include "ckfs/cleanup.h"
+#include "ckfs/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Keys that are asked for together, and the bytes of their items. */
+#define PAGE_KEYS 200
+#define PAGE_BYTES (UINT64_C(1) << 20)
+
+/* Milliseconds for which an answer counts as new: the kernel counts it as made when it is shown. */
+#define FRESH_MS 100
+
+/* One key of a page, and what is known of it. */
+struct paged {
+	struct key key;
+	struct mc_name name;
+	bool wants_value; /* else only how large it is; whoever looks it up has to read it in any case */
+	bool unread; /* nothing can be told of it just now */
+	int r;       /* 0: it was found; -ENOENT: it is not there any more */
+	struct mc_item_found found;
+	struct stored stored;
+};
+
+struct mc_cursor {
+	struct cursor cursor;
+	struct mc_backend *b;
+	size_t order[ADDRESSES_MAX]; /* the numbers of the servers, as they are listed */
+	size_t at;                   /* of those, the one that is listed */
+	struct dump *dump;           /* of that; NULL: none has begun */
+	bool begun;
+	int failed;                  /* what became of the first server that could not be listed to its end */
+	bool has_item;               /* one that was not taken yet, for lack of memory */
+	struct mc_item item;
+
+	struct paged *page; /* PAGE_KEYS of them; NULL: none was needed yet */
+	size_t count, next;
+	struct mc_server *asked; /* whose page it is */
+	int64_t asked_at;        /* monotonic ms; 0: it was not asked for yet */
+};
+
+static struct mc_cursor *cursor_of(struct cursor *cursor)
+{
+	return (struct mc_cursor *)cursor;
+}
+
+/* --- names --- */
+
+/* Goes to the next server. */
+static void leave_server(struct mc_cursor *c, int r)
+{
+	if (c->failed == 0)
+		c->failed = r;
+	dump_close(steal(c->dump));
+	c->at++;
+}
+
+/* The next item of the server that is listed. 1; 0 there are no more, and the next one is listed now; -EINTR, -ENOMEM, and -EAGAIN for want of a thread. */
+static int next_item(struct mc_cursor *c, const atomic_bool *cancel)
+{
+	struct mc_server *server = &c->b->servers[c->order[c->at]];
+	int r = c->has_item ? 1 : 0;
+	if (r == 0 && !c->dump && (r = dump_open(c->b->dumps, server, c->b->backend.spool, &c->dump)) < 0)
+		return r;
+	while (!c->has_item) {
+		r = dump_next(c->dump, cancel, &c->item);
+		if (r == -EINTR)
+			return r;
+		if (r <= 0) {
+			leave_server(c, r);
+			return 0;
+		}
+		c->has_item = placement_of(&c->b->source, c->item.key, c->item.length) == c->order[c->at];
+	}
+	return 1;
+}
+
+/* The next key of the server that is listed: as next_item(). */
+static int next_key(struct mc_cursor *c, const atomic_bool *cancel, struct key *ret)
+{
+	int r;
+	while ((r = next_item(c, cancel)) == 1) {
+		r = key_prefix_cut(&c->b->backend, c->item.key, c->item.length, ret);
+		if (r < 0)
+			return r;
+		c->has_item = false;
+		if (r == 1)
+			return 1;
+	}
+	return r;
+}
+
+static bool is_over(const struct mc_cursor *c)
+{
+	return c->at == c->b->source.count;
+}
+
+/* --- pages --- */
+
+static void drop_found(struct paged *p)
+{
+	mc_item_done(&p->found);
+	stored_done(&p->stored);
+	p->unread = false;
+	p->r = -ENOENT;
+}
+
+static void drop_page(struct mc_cursor *c)
+{
+	for (; c->next < c->count; c->next++) {
+		drop_found(&c->page[c->next]);
+		key_done(&c->page[c->next].key);
+	}
+	c->next = c->count = 0;
+}
+
+/* Takes keys of one server until there are enough. */
+static int take_page(struct mc_cursor *c, const atomic_bool *cancel)
+{
+	uint64_t bytes = 0;
+	int r = 1;
+	drop_page(c);
+	if (!c->page && !(c->page = calloc(PAGE_KEYS, sizeof *c->page)))
+		return -ENOMEM;
+	c->asked = &c->b->servers[c->order[c->at]];
+	c->asked_at = 0;
+	while (r == 1 && c->count < PAGE_KEYS && bytes < PAGE_BYTES) {
+		struct paged *p = &c->page[c->count];
+		struct mc_server *ignored;
+		*p = (struct paged){.r = -ENOENT};
+		r = next_key(c, cancel, &p->key);
+		if (r != 1)
+			break;
+		p->wants_value = c->item.size <= MC_READ_AT_ONCE;
+		bytes += p->wants_value ? c->item.size : 0;
+		c->count++;
+		/* What cannot be asked for is there all the same. */
+		p->unread = mc_name_make(c->b, &p->key, &p->name, &ignored) < 0;
+	}
+	/* Those that were taken come first. */
+	return c->count > 0 && r < 0 && r != -EINTR ? 0 : r < 0 ? r : 0;
+}
+
+static bool is_asked(const struct paged *p)
+{
+	return p->name.length > 0;
+}
+
+static int ask_page(struct pooled *pooled, void *arg)
+{
+	struct mc_connection *connection = mc_connection_of(pooled);
+	struct mc_cursor *c = arg;
+	for (size_t i = c->next; i < c->count; i++) {
+		drop_found(&c->page[i]);
+		if (is_asked(&c->page[i]))
+			mc_item_put(connection, &c->page[i].name, c->page[i].wants_value);
+	}
+	connection->owes = true;
+	int r = stream_send(&connection->stream);
+	for (size_t i = c->next; r == 0 && i < c->count; i++) {
+		struct paged *p = &c->page[i];
+		if (!is_asked(p))
+			continue;
+		p->r = mc_item_read(connection, c->b, &p->key.hash, NULL, c->b->backend.spool, &p->found);
+		if (connection->stream.broken)
+			r = p->r;
+	}
+	connection->owes = r < 0;
+	return r;
+}
+
+/* Makes what was found of the page known. A key of which the server would tell nothing is there all the same. */
+static void settle_page(struct mc_cursor *c, int r)
+{
+	for (size_t i = c->next; i < c->count; i++) {
+		struct paged *p = &c->page[i];
+		if (r < 0 || !is_asked(p))
+			drop_found(p);
+		else if (p->r == 0)
+			p->r = mc_stored_of(c->b, &p->key.hash, &p->found, false, &p->stored);
+		p->unread = r < 0 || !is_asked(p) || (p->r < 0 && p->r != -ENOENT);
+	}
+}
+
+/* Asks for what is left of the page, unless that was done just now. 0; -EINTR, -ENOMEM nothing is known of it. */
+static int look(struct mc_cursor *c, const atomic_bool *cancel)
+{
+	if (c->asked_at && clock_ms() - c->asked_at < FRESH_MS)
+		return 0;
+	int r = mc_server_ask(c->asked, ask_page, c, cancel);
+	if (r == -EINTR || r == -ENOMEM)
+		return r;
+	settle_page(c, r);
+	c->asked_at = clock_ms();
+	return 0;
+}
+
+/* The next key of the page, with its value. 1; 0 there are no more; -EINTR, -ENOMEM. */
+static int next_paged(struct mc_cursor *c, bool value, const atomic_bool *cancel, struct listed *ret)
+{
+	while (c->next < c->count) {
+		int r = value ? look(c, cancel) : 0;
+		if (r < 0)
+			return r;
+		struct paged *p = &c->page[c->next++];
+		const bool is_there = !value || p->unread || p->r == 0;
+		*ret = (struct listed){.key = key_steal(&p->key), .unread = value && p->unread};
+		if (value && p->r == 0)
+			ret->stored = stored_steal(&p->stored);
+		drop_found(p);
+		if (is_there)
+			return 1;
+		key_done(&ret->key);
+	}
+	return 0;
+}
+
+/* --- the cursor --- */
+
+/* Whether one of the servers has told that it lists no keys: without it there is no listing. */
+static bool is_refused(const struct mc_cursor *c)
+{
+	bool refused = false;
+	for (size_t i = 0; i < c->b->source.count; i++)
+		refused |= dump_is_refused(&c->b->servers[i]);
+	return refused;
+}
+
+int mc_next(struct cursor *cursor, bool value, const atomic_bool *cancel, struct listed *ret)
+{
+	struct mc_cursor *c = cursor_of(cursor);
+	if (!c->begun && is_refused(c))
+		return -EOPNOTSUPP;
+	c->begun = true;
+	for (;;) {
+		int r = next_paged(c, value, cancel, ret);
+		if (r != 0)
+			return r;
+		/* All names were shown that can be had. There may be more. */
+		if (is_over(c))
+			return c->failed;
+		if (value) {
+			r = take_page(c, cancel);
+		} else {
+			*ret = (struct listed){.unread = false};
+			r = next_key(c, cancel, &ret->key);
+		}
+		if (r != 0)
+			return r;
+	}
+}
+
+/* Servers that have stopped to answer come last, and hold up no others. */
+static void choose_order(struct mc_cursor *c)
+{
+	size_t first = 0, last = c->b->source.count;
+	for (size_t i = 0; i < c->b->source.count; i++)
+		c->order[silence_is_on(&c->b->servers[i].silence) ? --last : first++] = i;
+}
+
+int mc_list(struct backend *backend, struct cursor **ret)
+{
+	struct mc_cursor *c = calloc(1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	c->cursor.ops = backend->ops;
+	c->b = mc_of(backend);
+	choose_order(c);
+	*ret = &c->cursor;
+	return 0;
+}
+
+void mc_list_end(struct cursor *cursor)
+{
+	struct mc_cursor *c = cursor_of(cursor);
+	dump_close(c->dump);
+	if (c->page)
+		drop_page(c);
+	free(c->page);
+	free(c);
+}
