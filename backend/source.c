@@ -1,8 +1,7 @@
 /* SOURCE: which backend, and where. Without one the environment says, by the SDK's own rules. */
 #include "ckfs/backend.h"
 
-#include "backends.h"
-
+#include "ckfs/buf.h"
 #include "ckfs/cleanup.h"
 
 #include <errno.h>
@@ -10,42 +9,93 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-
-/* Selectors of the SDK. Setting two is an error there and here. */
-static const struct {
-	const char *variable;
-	const char *scheme; /* NULL: it is a URL */
-} selectors[] = {
-	{"CACHEKIT_API_KEY", "https"},
-	{"CACHEKIT_REDIS_URL", NULL},
-	{"CACHEKIT_MEMCACHED_SERVERS", "memcached"},
-	{"CACHEKIT_FILE_CACHE_DIR", "file"},
-};
-
-/* Sources the contract names and this build cannot open. */
-static const struct {
-	const char *scheme;
-	const char *what;
-} unavailable[] = {
-	{"memcached", "Memcached"}, {"https", "HTTP service"}, {"http", "HTTP service"},
-};
 
 static const char *getenv_set(const char *name)
 {
-	const char *value = getenv(name);
+	const char *value = name ? getenv(name) : NULL;
 	return value && *value ? value : NULL;
 }
 
-/* `from`: the variable that the source comes from, or "". */
-static int refuse_scheme(const char *scheme, size_t n, const char *from, struct error *error)
+/* --- what there is, for messages --- */
+
+/* Puts what stands between one of a list and the next; `last`, between the last two. */
+static void put_separator(struct buf *to, size_t index, size_t count, const char *last)
 {
-	for (size_t i = 0; i < sizeof unavailable / sizeof *unavailable; i++)
-		if (strlen(unavailable[i].scheme) == n && strncasecmp(unavailable[i].scheme, scheme, n) == 0)
-			return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts file caches (DIR or file:///DIR) and Redis (redis://HOST, unix:///SOCKET, redis-cluster://, redis-sentinel://; by TLS rediss://, rediss-cluster://, rediss-sentinel://)",
-				from, *from ? " names " : "", unavailable[i].scheme, unavailable[i].what);
-	return error_set(error, -EINVAL, "%.*s://: no such kind of source (DIR, file:///DIR, redis://HOST and unix:///SOCKET are)", n > 40 ? 40 : (int)n, scheme);
+	if (index > 0)
+		buf_puts(to, index + 1 == count ? last : ", ");
 }
+
+/* Whether it is one of those that can be opened, last of the table first: what everybody has comes first in messages. */
+static const struct backend_ops *const *next_opened(const struct backend_ops *const *at)
+{
+	while (at-- > backends)
+		if ((*at)->open)
+			return at;
+	return NULL;
+}
+
+static const struct backend_ops *const *end_of_table(void)
+{
+	size_t n = 0;
+	while (backends[n])
+		n++;
+	return backends + n;
+}
+
+/* "file caches (...) and Redis (...)". NULL: no memory. */
+static char *mounts_new(void)
+{
+	struct buf text = {0};
+	size_t count = 0, i = 0;
+	for (const struct backend_ops *const *at = end_of_table(); (at = next_opened(at));)
+		count++;
+	for (const struct backend_ops *const *at = end_of_table(); (at = next_opened(at)); i++) {
+		put_separator(&text, i, count, " and ");
+		buf_puts(&text, (*at)->mounts);
+	}
+	buf_put(&text, "", 1);
+	if (text.failed)
+		buf_done(&text);
+	return text.p;
+}
+
+/* "DIR, file:///DIR, redis://HOST or unix:///SOCKET". NULL: no memory. */
+static char *forms_new(void)
+{
+	struct buf text = {0};
+	size_t count = 0, i = 0;
+	for (const struct backend_ops *const *at = end_of_table(); (at = next_opened(at));)
+		for (const char *const *form = (*at)->forms; *form; form++)
+			count++;
+	for (const struct backend_ops *const *at = end_of_table(); (at = next_opened(at));)
+		for (const char *const *form = (*at)->forms; *form; form++, i++) {
+			put_separator(&text, i, count, " or ");
+			buf_puts(&text, *form);
+		}
+	buf_put(&text, "", 1);
+	if (text.failed)
+		buf_done(&text);
+	return text.p;
+}
+
+/* `from`: the variable that the source comes from, or "". */
+static int refuse_absent(const struct backend_ops *ops, const char *scheme, const char *from, struct error *error)
+{
+	cleanup_free char *mounts = mounts_new();
+	if (!mounts)
+		return error_set(error, -ENOMEM, "no memory");
+	return error_set(error, -EPROTONOSUPPORT, "%s%s%s: this build has no %s yet; it mounts %s", from, *from ? " names " : "", scheme, ops->title, mounts);
+}
+
+static int refuse_scheme(const char *scheme, size_t n, struct error *error)
+{
+	cleanup_free char *forms = forms_new();
+	if (!forms)
+		return error_set(error, -ENOMEM, "no memory");
+	return error_set(error, -EINVAL, "%.*s://: unknown kind of source; use %s", n > 40 ? 40 : (int)n, scheme, forms);
+}
+
+/* --- opening --- */
 
 static const struct backend_ops *find_backend(const char *scheme, size_t n, const char **ret_scheme)
 {
@@ -58,124 +108,79 @@ static const struct backend_ops *find_backend(const char *scheme, size_t n, cons
 	return NULL;
 }
 
-static int hex_value(char c)
+/* The backend whose location a path is. */
+static const struct backend_ops *backend_of_paths(void)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The path of file:///DIR, percent-decoded. */
-static int file_url_path(const char *rest, char **ret, struct error *error)
-{
-	const char *url = rest;
-	static const char local[] = "localhost";
-	if (strncmp(rest, local, sizeof local - 1) == 0)
-		rest += sizeof local - 1;
-	if (*rest != '/')
-		return error_set(error, -EINVAL, "file://%s: a file URL has three slashes and a whole path, file:///DIR", rest);
-	char *path = malloc(strlen(rest) + 1), *to = path;
-	if (!path)
-		return error_set(error, -ENOMEM, "no memory");
-	for (; *rest; rest++) {
-		int high = *rest == '%' ? hex_value(rest[1]) : -1;
-		int low = high >= 0 ? hex_value(rest[2]) : -1;
-		if (*rest == '%' && (low < 0 || (high == 0 && low == 0))) {
-			free(path);
-			return error_set(error, -EINVAL, "file://%.200s: a '%%' is not followed by two hex digits of a path's byte", url);
-		}
-		*to++ = low >= 0 ? (char)(high << 4 | low) : *rest;
-		rest += low >= 0 ? 2 : 0;
-	}
-	*to = '\0';
-	*ret = path;
-	return 0;
-}
-
-static int open_file(const char *path, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
-{
-	return file_backend.open("file", path, options, ret, ret_source, error);
-}
-
-/* `from`: the variable that the source comes from, or "". */
-static int open_url(const char *url, const char *from, const struct options *options, struct backend **ret, char **ret_source,
-	struct error *error)
-{
-	const char *colon = strstr(url, "://"), *scheme = NULL;
-	size_t n = (size_t)(colon - url);
-	const struct backend_ops *ops = find_backend(url, n, &scheme);
-	if (!ops)
-		return refuse_scheme(url, n, from, error);
-	if (ops != &file_backend)
-		return ops->open(scheme, colon + 3, options, ret, ret_source, error);
-	cleanup_free char *path = NULL;
-	int r = file_url_path(colon + 3, &path, error);
-	return r < 0 ? r : open_file(path, options, ret, ret_source, error);
+	size_t i = 0;
+	while (!backends[i]->takes_paths)
+		i++;
+	return backends[i];
 }
 
 static int open_source(const char *source, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
 {
-	if (!strstr(source, "://"))
-		return open_file(source, options, ret, ret_source, error);
-	return open_url(source, "", options, ret, ret_source, error);
+	const char *colon = strstr(source, "://"), *scheme = NULL;
+	if (!colon)
+		return backend_of_paths()->open(NULL, source, options, ret, ret_source, error);
+	const struct backend_ops *ops = find_backend(source, (size_t)(colon - source), &scheme);
+	if (!ops)
+		return refuse_scheme(source, (size_t)(colon - source), error);
+	if (!ops->open)
+		return refuse_absent(ops, scheme, "", error);
+	return ops->open(scheme, colon + 3, options, ret, ret_source, error);
 }
 
-/* The URL of a server in a variable, which may hold a password: it is wiped there, since /proc shows that very memory to root. */
-static int open_variable(const char *variable, const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+/* What a variable says. That of a server may hold a secret: it is wiped there, since /proc shows that very memory to root. */
+static int open_variable(const struct backend_ops *ops, const char *variable, const struct options *options, struct backend **ret, char **ret_source,
+	struct error *error)
 {
-	char *url = getenv(variable);
-	static const char *const schemes[] = {"redis://", "rediss://", "unix://"};
-	bool known = false;
-	for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-		known |= strncmp(url, schemes[i], strlen(schemes[i])) == 0;
-	int r = known ? open_url(url, variable, options, ret, ret_source, error)
-		      : error_set(error, -EINVAL, "%s: not the URL of a Redis server; it is redis://HOST or unix:///SOCKET", variable);
-	sodium_memzero(url, strlen(url));
-	unsetenv(variable);
+	char *value = getenv(variable);
+	if (!ops->open)
+		return refuse_absent(ops, ops->schemes[0], variable, error);
+	int r = ops->open_variable ? ops->open_variable(variable, value, options, ret, ret_source, error)
+				   : ops->open(ops->takes_paths ? NULL : ops->schemes[0], value, options, ret, ret_source, error);
+	if (ops->remote) {
+		sodium_memzero(value, strlen(value));
+		unsetenv(variable);
+	}
 	return r;
 }
 
-/* The embedded default: $TMPDIR/cachekit, if it is a real directory of this user's. */
-static int open_default(const struct options *options, struct backend **ret, char **ret_source, struct error *error)
+/* Where no variable selects a backend. */
+static int open_unselected(const struct options *options, struct backend **ret, char **ret_source, struct error *error)
 {
-	const char *tmp = getenv_set("TMPDIR");
-	char path[4096];
-	struct stat st;
-	int n = snprintf(path, sizeof path, "%s/cachekit", tmp ? tmp : "/tmp");
-	if (n < 0 || (size_t)n >= sizeof path)
-		return error_set(error, -ENAMETOOLONG, "$TMPDIR is too long");
-	if (lstat(path, &st) < 0 && errno != ENOENT)
-		return error_set(error, -errno, "no SOURCE, and %s: %s", path, strerror(errno));
-	if (lstat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-		return error_set(error, -ENOENT, "no SOURCE: name a cache directory, or set CACHEKIT_FILE_CACHE_DIR (there is no %s either)", path);
-	if (st.st_uid != geteuid())
-		return error_set(error, -EACCES, "no SOURCE, and %s belongs to another user: name the cache directory if you trust it", path);
-	return open_file(path, options, ret, ret_source, error);
+	for (size_t i = 0; backends[i]; i++)
+		if (getenv_set(backends[i]->last_variable))
+			return open_variable(backends[i], backends[i]->last_variable, options, ret, ret_source, error);
+	for (size_t i = 0; backends[i]; i++)
+		if (backends[i]->open_default)
+			return backends[i]->open_default(options, ret, ret_source, error);
+	return error_set(error, -EINVAL, "no SOURCE");
 }
 
 static int open_environment(const struct options *options, struct backend **ret, char **ret_source, struct error *error)
 {
 	char names[256] = "";
-	size_t found = 0, which = 0;
-	for (size_t i = 0; i < sizeof selectors / sizeof *selectors; i++)
-		if (getenv_set(selectors[i].variable)) {
+	size_t found = 0;
+	const struct backend_ops *which = NULL;
+	for (size_t i = 0; backends[i]; i++)
+		if (getenv_set(backends[i]->variable)) {
 			size_t n = strlen(names);
-			snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", selectors[i].variable);
-			which = i;
+			snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", backends[i]->variable);
+			which = backends[i];
 			found++;
 		}
+	/* Setting two is an error for the SDK, too. */
 	if (found > 1)
 		return error_set(error, -EINVAL, "no SOURCE, and the environment sets more than one: %s; unset all but one, or name a SOURCE", names);
-	if (found == 0)
-		return getenv_set("REDIS_URL") ? open_variable("REDIS_URL", options, ret, ret_source, error) : open_default(options, ret, ret_source, error);
-	if (!selectors[which].scheme)
-		return open_variable(selectors[which].variable, options, ret, ret_source, error);
-	if (strcmp(selectors[which].scheme, "file") != 0)
-		return refuse_scheme(selectors[which].scheme, strlen(selectors[which].scheme), selectors[which].variable, error);
-	return open_file(getenv_set(selectors[which].variable), options, ret, ret_source, error);
+	return found ? open_variable(which, which->variable, options, ret, ret_source, error) : open_unselected(options, ret, ret_source, error);
 }
 
 int backend_open(const struct options *options, struct backend **ret, char **ret_source, struct error *error)
 {
-	if (options->source)
-		return open_source(options->source, options, ret, ret_source, error);
-	return open_environment(options, ret, ret_source, error);
+	int r = options->source ? open_source(options->source, options, ret, ret_source, error)
+				: open_environment(options, ret, ret_source, error);
+	if (r == 0)
+		(*ret)->traced = options->debug;
+	return r;
 }
