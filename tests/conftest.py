@@ -15,11 +15,15 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 
 import pytest
 
+import memcached_server
 import redis_server
-from caches import Cache, FileCache, RedisCache
+from caches import Cache, FileCache, HttpCache, MemcachedCache, RedisCache
+from http_service import HttpService, Pki
+from memcached_server import Memcached
 from redis_server import running
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -32,7 +36,13 @@ SUSPICIOUS = re.compile(
 
 def pytest_addoption(parser):
     parser.addoption("--ckfs", default=str(ROOT / "build" / "ckfs"), help="the binary under test")
+    parser.addoption("--fuzz-seconds", type=float, default=0, help="for so long tests with random input go on; 0: a moment")
+    parser.addoption("--every-call", action="store_true", help="test_failing_calls.py: let each call fail, and not only some of them")
     parser.addoption("--redis-server", default="redis-server", help="the server that tests start, as redis-server or valkey-server")
+    parser.addoption("--times", choices=["with", "without", "only"], default="with", help="whether to run tests that compare times, which others beside them make fail")
+    parser.addoption("--servers", choices=["with", "without", "only"], default="with", help="whether to run modules that start servers or load, which wait most of the time")
+    parser.addoption("--soak-seconds", type=float, default=5, help="how long each soak lasts")
+    parser.addoption("--soak-seed", type=int, default=1, help="what a soak does follows from it; 0: another one each time")
 
 
 def pytest_configure(config):
@@ -40,9 +50,44 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     redis_server.PROGRAM = shutil.which(config.getoption("--redis-server")) or pytest.exit("--redis-server: no such program")
     config.addinivalue_line("markers", "file_only: is about what only a cache directory has")
+    config.addinivalue_line("markers", "shared_mount: the tests of a module have their cache and its mounts together, each with keys of its own (Cache.key)")
+    config.addinivalue_line("markers", "own_mount: has a cache and a mount of its own in a module that shares them")
     config.addinivalue_line("markers", "decoding_only: is one of many about the decoding of a small value, however it was found")
     config.addinivalue_line("filterwarnings", "ignore:Call to deprecated setex:DeprecationWarning")  # the package's own
+    config.addinivalue_line("markers", "on_http: runs on the CacheKit service as well, which costs a module of tests some seconds")
+    config.addinivalue_line("markers", "not_on_http(why): is about what the CacheKit service does not have")
+    config.addinivalue_line("markers", "times: compares times so closely that little else may run beside it")
     config.addinivalue_line("markers", "memory: measures the daemon's memory, which a sanitizer makes many times larger")
+
+
+def pytest_collection_modifyitems(config, items):
+    """--times"""
+    wanted = {"with": (False, True), "without": (False,), "only": (True,)}[config.getoption("--times")]
+    left_out = [item for item in items if bool(item.get_closest_marker("times")) not in wanted]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if bool(item.get_closest_marker("times")) in wanted]
+
+
+class WithoutTests(pytest.Module):
+    """A module that is not imported."""
+
+    def collect(self):
+        return []
+
+
+# Modules that start servers of their own import what does so: redis_server, redis_cluster, http_mounts…
+STARTS_SERVERS = re.compile(r"^(from|import) (\w+_(server|cluster|service)|http_mounts)\b", re.M)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """--servers, and --times: to import all modules takes longer than to run what compares times, which is in few of them."""
+    text, option = module_path.read_text(), parent.config.getoption
+    servers = STARTS_SERVERS.search(text) is not None or module_path.parent.name == "fault"
+    left_out = option("--times") == "only" and "mark.times" not in text
+    if left_out or servers not in {"with": (False, True), "without": (False,), "only": (True,)}[option("--servers")]:
+        return WithoutTests.from_parent(parent, path=module_path)
+    return None
 
 
 # Why a test may be skipped. For any other reason it fails.
@@ -52,12 +97,20 @@ SKIPS = (
     "only root may mount a file system that is full",
     "others may lock little memory",
     "this machine has no IPv6",
+    "this kernel has no Landlock",
+    "this kernel has no seccomp",
+    "Memcached takes no key of over 250 bytes",
 )
+
+
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
+    if report.failed:
+        item.stash[FAILED] = True
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2]
         if not reason.endswith(SKIPS):
@@ -90,10 +143,23 @@ def tmp():
         yield path
 
 
+# Finding, reading, naming, listing and refusing, and versions. What is decoded then is the same for each store over a network: those tests run on Redis.
+ON_MEMCACHED = {
+    f"test_{name}"
+    for name in ("claims", "copies", "directory_calls", "errors", "files", "listed_again", "listing", "meta", "names", "readers", "small_files", "unframed", "versions", "views", "write", "xattr")
+}
+
+
 def pytest_generate_tests(metafunc):
     """What works on a cache runs on each backend, but for tests that are marked."""
-    once = any(metafunc.definition.get_closest_marker(name) for name in ("file_only", "decoding_only"))
-    kinds = ["file"] if once else ["file", "redis"]
+    marked = {name for name in ("file_only", "decoding_only", "on_http", "not_on_http") if metafunc.definition.get_closest_marker(name)}
+    kinds = ["file"]
+    if not {"file_only", "decoding_only"} & marked:
+        kinds.append("redis")
+        if metafunc.module.__name__ in ON_MEMCACHED:
+            kinds.append("memcached")
+        if "on_http" in marked and "not_on_http" not in marked:
+            kinds.append("http")
     for name in ("cache", "shared_cache"):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, kinds, indirect=True)
@@ -107,20 +173,71 @@ def redis_of_the_session():
         yield server
 
 
+@pytest.fixture(scope="session")
+def http_pki():
+    made = Pki()
+    yield made
+    made.remove()
+
+
+@pytest.fixture(scope="session")
+def http_services(http_pki):
+    """Services by number."""
+    made: dict[int, HttpService] = {}
+    yield lambda number: made.get(number) or made.setdefault(number, HttpService(http_pki))
+    for service in made.values():
+        service.kill()
+
+
+def empty_http(request, number: int, path: pathlib.Path) -> HttpCache:
+    cache = HttpCache(request.getfixturevalue("http_services")(number), path)
+    cache.clear()
+    return cache
+
+
 def empty_redis(request, db: int, path: pathlib.Path) -> RedisCache:
     cache = RedisCache(request.getfixturevalue("redis_of_the_session"), db, path)
     cache.clear()
     return cache
 
 
+@pytest.fixture(scope="session")
+def memcached_of_the_session():
+    """memcached_of_the_session(n) -> the Memcached server with this number, which takes large values."""
+    with contextlib.ExitStack() as stack:
+        servers: dict[int, Memcached] = {}
+
+        def of(number: int) -> Memcached:
+            if number not in servers:
+                servers[number] = stack.enter_context(memcached_server.running("-m", "2048", "-I", "512m"))
+            return servers[number]
+
+        yield of
+
+
+def empty_memcached(request, number: int, path: pathlib.Path) -> MemcachedCache:
+    cache = MemcachedCache(request.getfixturevalue("memcached_of_the_session")(number), path)
+    cache.clear()
+    return cache
+
+
 def cache_of(request, db: int, path: pathlib.Path) -> Cache:
     """An empty cache of the backend that the test is to run on."""
-    return FileCache(path / "cache") if request.param == "file" else empty_redis(request, db, path)
+    if request.param == "file":
+        return FileCache(path / "cache")
+    make = {"redis": empty_redis, "memcached": empty_memcached, "http": empty_http}[request.param]
+    return make(request, db, path)
 
 
 @pytest.fixture
-def cache(request, tmp) -> Cache:
-    return cache_of(request, 0, tmp)
+def cache(request, tmp) -> Iterator[Cache]:
+    if not shares(request.node):
+        yield cache_of(request, 0, tmp)
+        return
+    shared = request.getfixturevalue("shared")(request)
+    shared.begin()
+    yield shared.cache
+    shared.end(request.node.stash.get(FAILED, False))
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +252,7 @@ class Mount:
 
     def __init__(self, ckfs: str, source: str | None, path: pathlib.Path, options: tuple[str, ...], env: dict[str, str]):
         self.path = path
+        self.said = 0  # bytes of its log that belong to earlier tests
         self.stderr = path.with_name(path.name + ".log")
         path.mkdir(exist_ok=True)
         args = [ckfs, "-f"]
@@ -165,7 +283,8 @@ class Mount:
         return self.process.pid
 
     def log(self) -> str:
-        return self.stderr.read_text(errors="replace")
+        """What the daemon has said; where tests share it, to this one."""
+        return self.stderr.read_bytes()[self.said :].decode(errors="replace")
 
     def log_lines(self, text: str) -> list[str]:
         return [line for line in self.log().splitlines() if text in line]
@@ -198,6 +317,13 @@ class Mount:
             return False
         return True
 
+    def abandon(self) -> None:
+        """Ends it, whatever state it is in."""
+        self.process.kill()
+        self.process.wait()
+        if self.is_mounted():
+            subprocess.run(["umount", "-l", str(self.path)], check=False)
+
     def unmount(self) -> None:
         """Ends the daemon, and looks at what it left behind."""
         ended = self.end()
@@ -210,14 +336,79 @@ class Mount:
         assert not SUSPICIOUS.search(self.log()), self.log()
 
 
+class Shared:
+    """A cache that the tests of a module share, and its mounts: one for each set of options and environment that a test wants."""
+
+    def __init__(self, ckfs: str, cache: Cache):
+        self.ckfs, self.cache, cache.shared = ckfs, cache, self
+        self.mounts: dict[tuple, Mount] = {}
+        self.made = 0
+        self.stored: set = set()
+
+    def mount(self, options: tuple[str, ...], env: dict[str, str]) -> Mount:
+        wanted = (options, tuple(sorted(env.items())))
+        if wanted not in self.mounts:
+            self.made += 1
+            self.mounts[wanted] = Mount(self.ckfs, self.cache.source, self.cache.home / f"mnt{self.made}", options, {**self.cache.env, **env})
+        return self.mounts[wanted]
+
+    def begin(self) -> None:
+        """A test begins: it has keys of its own, and sees of the logs what is said from now on."""
+        self.cache.number += 1
+        for m in self.mounts.values():
+            m.said = m.stderr.stat().st_size
+
+    def end(self, failed: bool) -> None:
+        """A test ends: nothing of it is left to others, nor a mount that may be damaged."""
+        names = self.cache.remove_all()
+        again = names & self.stored
+        self.stored |= names
+        logs = [m.log() for m in self.mounts.values() if m.process.poll() is not None or SUSPICIOUS.search(m.log())]
+        if failed or logs:
+            self.close(check=not logs)
+        assert not logs, "ckfs has ended, or complains:\n" + "\n".join(logs)
+        assert not again, f"another test of this cache has stored {again}: each has keys of its own (cache.key)"
+
+    def close(self, check: bool = True) -> None:
+        with contextlib.ExitStack() as stack:
+            for m in self.mounts.values():
+                stack.callback(m.unmount if check else m.abandon)
+            self.mounts = {}
+
+
+def shares(node) -> bool:
+    """Whether a test has its cache and mounts together with others. What measures a daemon has it alone."""
+    return bool(node.get_closest_marker("shared_mount")) and not any(node.get_closest_marker(name) for name in ("own_mount", "memory"))
+
+
+@pytest.fixture(scope="module")
+def shared(ckfs):
+    """shared(request) -> what the tests of a module share, of the backend that the request is about."""
+    with contextlib.ExitStack() as stack:
+        made: dict[str, Shared] = {}
+
+        def of(request) -> Shared:
+            if request.param not in made:
+                made[request.param] = Shared(ckfs, cache_of(request, 2, stack.enter_context(home())))
+                stack.callback(made[request.param].close)
+            return made[request.param]
+
+        yield of
+
+
 @pytest.fixture
-def mount(ckfs, tmp, request):
-    """mount(source, *options, env={}) -> Mount. `source` may be a Cache, a path, a URL or None (environment)."""
+def mount(ckfs, tmp):
+    """
+    mount(source, *options, env={}) -> Mount. `source` may be a Cache, a path, a URL or None (environment). Where tests share mounts, that
+    of the cache may have been there before: it must neither end nor be measured.
+    """
     with contextlib.ExitStack() as stack:
 
         def make(source, *options: str, env: dict[str, str] | None = None) -> Mount:
+            if isinstance(source, Cache) and source.shared:
+                return source.shared.mount(options, env or {})
             if isinstance(source, Cache):
-                source = source.source
+                source, env = source.source, {**source.env, **(env or {})}
             path = tmp / f"mnt{len(made)}"
             m = Mount(ckfs, None if source is None else str(source), path, options, env or {})
             made.append(m)
@@ -231,7 +422,7 @@ def mount(ckfs, tmp, request):
 @contextlib.contextmanager
 def mounted(ckfs: str, cache: Cache, *options: str, env: dict[str, str] | None = None):
     """A mount in the cache's home, for tests that share one."""
-    m = Mount(ckfs, cache.source, cache.home / "mnt", options, env or {})
+    m = Mount(ckfs, cache.source, cache.home / "mnt", options, {**cache.env, **(env or {})})
     try:
         yield m
     finally:

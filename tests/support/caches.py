@@ -6,15 +6,22 @@ What the contract says differently of a backend stands here, not in the tests.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import struct
+import time
+import urllib.parse
 from collections.abc import Iterable
 
+import pytest
 import redis
 
+from http_service import HttpService, Stored, writer
+from memcached_server import Memcached, sdk_backend
 from names import name_of
 from redis_server import Server
 
@@ -25,13 +32,30 @@ def noise(n: int) -> bytes:
 
 
 class Cache:
-    """What all caches have in common. `home` is a private directory for what belongs to the cache or its mounts."""
+    """
+    What all caches have in common. `home` is a private directory for what belongs to the cache or its mounts. `key` is one that no
+    other test of this cache has, `interop_key` another one, of an interop value; further keys of a test begin as `key` does.
+    """
 
     KIND = ""
     HEADER = 0  # bytes that lie before each value
     FETCHES = False  # whether the daemon holds what is stored, as long as it is open
     STORES_KEYS = False
+    GONE_WITHIN = 1  # seconds after its expiry in which a value has to be gone
+    EXPIRY_WITHIN = 0  # seconds by which the expiry that is shown may differ from the stored one
+    LIFE_MAX: int | None = None  # seconds that a value may live at most; None: as long as the SDK lets it
     home: pathlib.Path
+    number = 0  # of the test
+    shared = None  # its mounts, where tests share them
+    env: dict[str, str] = {}  # what a mount of it has to have in its environment
+
+    @property
+    def key(self) -> str:
+        return f"ns:users:func:app.load:{self.number}"
+
+    @property
+    def interop_key(self) -> str:
+        return f"users:get:{self.number:08x}{'0123456789abcdef' * 3}01234567"
 
     @property
     def source(self) -> str:
@@ -88,6 +112,10 @@ class Cache:
 
     def clear(self) -> None:
         """Remove all there is, at a stroke."""
+        raise NotImplementedError
+
+    def remove_all(self) -> set:
+        """Remove all there is, one by one, and leave what is mounted as it is. Returns what there was."""
         raise NotImplementedError
 
     def refresh_ttl(self, key: str, seconds: int) -> bool:
@@ -218,6 +246,12 @@ class FileCache(Cache):
     def clear(self) -> None:
         shutil.rmtree(self.dir)
 
+    def remove_all(self) -> set:
+        names = self.names()
+        for name in names:
+            (self.dir / name).unlink()
+        return names
+
     def refresh_ttl(self, key: str, seconds: int) -> bool:
         return asyncio.run(self.backend.refresh_ttl(key, seconds))
 
@@ -276,6 +310,12 @@ class RedisCache(Cache):
     def clear(self) -> None:
         self.client.flushdb()
 
+    def remove_all(self) -> set:
+        keys = set(self.client.scan_iter(count=10_000))
+        if keys:
+            self.client.unlink(*keys)
+        return keys
+
     def refresh_ttl(self, key: str, seconds: int) -> bool:
         return bool(self.client.expire(key, seconds) if seconds else self.client.persist(key))
 
@@ -298,3 +338,155 @@ class RedisCache(Cache):
 
     def contents(self) -> dict:
         return {key: (self.client.expiretime(key), self.client.dump(key)) for key in self.client.scan_iter()}
+
+
+class MemcachedCache(Cache):
+    """A Memcached server that nobody else uses."""
+
+    KIND = "memcached"
+    FETCHES = STORES_KEYS = True
+    GONE_WITHIN = 3  # the server's clock goes in steps of a second, and began in the middle of one
+    EXPIRY_WITHIN = 1  # the server tells the seconds that are left, by that clock
+    LIFE_MAX = 2_592_000
+
+    def __init__(self, server: Memcached, home: pathlib.Path):
+        from cachekit.backends.memcached import MemcachedBackend
+
+        self.server, self.home = server, home
+        self.client = server.client()
+        cache = self
+
+        class Backend(told_its_key(MemcachedBackend)):
+            """Keys that the package refuses are written as other clients do."""
+
+            def set(self, key, value, ttl=None):
+                self.last_key = self.forced_key or key
+                if isinstance(self.last_key, str) and re.fullmatch("[!-~]{1,250}", self.last_key):
+                    super().set(key, value, ttl)
+                else:
+                    cache.write(self.last_key, bytes(value), ttl or 0)
+
+        self.backend = Backend(sdk_backend([server])._config)
+
+    @property
+    def source(self) -> str:
+        return self.server.source
+
+    def listed(self, key: str | bytes) -> str:
+        return name_of(key)
+
+    @staticmethod
+    def _wire(key: str | bytes) -> tuple[bytes, bytes]:
+        """A key as a meta command has it, and the flag that says so."""
+        name = key.encode() if isinstance(key, str) else key
+        return (name, b"") if re.fullmatch(rb"[!-~\x80-\xff]+", name) else (base64.b64encode(name), b" b")
+
+    def value(self, key: str) -> bytes:
+        if isinstance(key, str) and re.fullmatch("[!-~]+", key):
+            return super().value(key)
+        head, _, rest = self.server.say(b"mg %s v%s" % self._wire(key)).partition(b"\r\n")
+        assert head.startswith(b"VA"), key
+        return rest[:-2]
+
+    def write(self, key: str | bytes, value: bytes, expires: int = 0) -> None:
+        """By a meta command, which takes any key that there can be."""
+        name, flag = self._wire(key)
+        if len(name) > 250:
+            pytest.skip("Memcached takes no key of over 250 bytes")
+        with self.server.connection() as s:
+            s.sendall(b"ms %s %d T%d%s\r\n%s\r\n" % (name, len(value), expires, flag, value))
+            assert s.recv(100).startswith(b"HD"), key
+
+    def fill(self, keys: Iterable[str], value: bytes) -> set[str]:
+        keys = list(keys)
+        for i in range(0, len(keys), 10_000):
+            with self.server.connection() as s:
+                s.sendall(b"".join(b"ms %s %d q\r\n%s\r\n" % (key.encode(), len(value), value) for key in keys[i : i + 10_000]) + b"mn\r\n")
+                assert s.recv(100) == b"MN\r\n"
+        return {name_of(key) for key in keys}
+
+    def clear(self) -> None:
+        self.client.flush_all(noreply=False)
+
+    def _keys(self) -> list[bytes]:
+        return [urllib.parse.unquote_to_bytes(key) for key in self.server.items()]
+
+    def remove_all(self) -> set:
+        keys = self._keys()
+        for key in keys:
+            self.server.say(b"md %s%s" % self._wire(key))
+        return set(keys)
+
+    def refresh_ttl(self, key: str, seconds: int) -> bool:
+        return asyncio.run(self.backend.refresh_ttl(key, seconds))
+
+    def expiry(self, key: str) -> int:
+        return max(0, int(self.server.items()[urllib.parse.quote(key, safe="").encode()]["exp"]))
+
+    def expire(self, key: str) -> None:
+        self.client.touch(key, -1, noreply=False)
+
+    def names(self) -> set[str]:
+        return {name_of(key) for key in self._keys()}
+
+    def write_misses(self, prefix: str) -> list[str]:
+        return []
+
+    def contents(self) -> dict:
+        return {key: (line["exp"], line["cas"], line["la"], line["fetch"]) for key, line in self.server.items().items()}
+
+
+class HttpCache(Cache):
+    """A CacheKit service. Nobody can list it."""
+
+    KIND = "http"
+    FETCHES = STORES_KEYS = True
+    EXPIRY_WITHIN = 2  # the service tells the seconds that are left, rounded up
+    LIFE_MAX = 2_592_000
+
+    def __init__(self, service: HttpService, home: pathlib.Path):
+        self.service, self.home, self.env = service, home, service.pki.env
+        self.backend = writer(service, told_its_key)
+
+    @property
+    def source(self) -> str:
+        return self.service.url
+
+    def listed(self, key: str | bytes) -> str:
+        return name_of(key)
+
+    def write(self, key: str | bytes, value: bytes, expires: int = 0) -> None:
+        self.service.data[key if isinstance(key, str) else key.decode()] = Stored(value, expires or None)
+
+    def fill(self, keys: Iterable[str], value: bytes) -> set[str]:
+        keys = list(keys)
+        for key in keys:
+            self.write(key, value)
+        return {name_of(key) for key in keys}
+
+    def clear(self) -> None:
+        self.service.data.clear()
+
+    def remove_all(self) -> set:
+        keys = set(self.service.data)
+        self.clear()
+        return keys
+
+    def refresh_ttl(self, key: str, seconds: int) -> bool:
+        self.service.data[key].expires = time.time() + seconds if seconds else None
+        return True
+
+    def expiry(self, key: str) -> int:
+        return int(self.service.data[key].expires or 0)
+
+    def expire(self, key: str) -> None:
+        self.service.data[key].expires = 1
+
+    def names(self) -> set[str]:
+        return {name_of(key) for key in self.service.data}
+
+    def write_misses(self, prefix: str) -> list[str]:
+        return []
+
+    def contents(self) -> dict:
+        return {key: (stored.value, stored.expires) for key, stored in self.service.data.items()}

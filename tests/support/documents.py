@@ -78,6 +78,12 @@ def sealed_payload(plaintext: bytes, key: str, metadata: SerializationMetadata, 
     return bytes(w.encryptor.encrypt_with_keys(plaintext, w._create_aad(metadata, key), w.tenant_keys))
 
 
+def sealed_bare(plaintext: bytes, key: str, tenant: str = "default", compressed: bool = False, master: str = MASTER) -> bytes:
+    """A sealed value without a frame, as the Rust SDK stores it, or with an envelope inside (`compressed`) the TypeScript SDK."""
+    bound = SerializationMetadata.from_dict({"format": "msgpack", "compressed": compressed, "original_type": None})
+    return sealed_payload(plaintext, key, bound, master, tenant)
+
+
 def sealed_metadata(format: str = "msgpack", original_type: str | None = "msgpack", compressed: bool = True, **more) -> dict[str, Any]:
     """The frame metadata of a sealed entry."""
     return {
@@ -296,10 +302,10 @@ def key_of(row: str, suffix: str = "") -> str:
 # --- documents and envelopes that no Python writer makes, but that others may
 
 
-def framed(payload: bytes, original_type: str | None = "msgpack", compressed: bool = True, **more) -> bytes:
+def framed(payload: bytes, original_type: str | None = "msgpack", compressed: bool = True, serializer: str = "default", **more) -> bytes:
     """A frame around a MessagePack payload."""
     metadata = {"format": "msgpack", "encoding": "utf-8", "compressed": compressed, "original_type": original_type, **more}
-    return SerializationWrapper.wrap(payload, metadata, "default")
+    return SerializationWrapper.wrap(payload, metadata, serializer)
 
 
 SMALL = msgpack.packb({"a": [1, 2, 3], "text": "née" * 30})

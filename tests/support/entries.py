@@ -233,17 +233,14 @@ def fails_in_the_package(value: bytes) -> bool:
 TABLE = pyarrow.table({"number": list(range(1000))})
 
 
-@pytest.fixture
-def malformed(cache):
+def store_malformed(cache) -> None:
     for key, value in MALFORMED.items():
         cache.set(key, value)
-    return cache
 
 
-@pytest.fixture
-def broken(malformed):
+def store_broken(cache) -> None:
     """All kinds of bad entries, and good ones among them. Keys of the good ones begin with `good`."""
-    cache = malformed
+    store_malformed(cache)
     for key, value in ODD.items():
         cache.set(key, value)
     cache.write_misses("miss-")
@@ -257,4 +254,15 @@ def broken(malformed):
     cache.set("npy-shape", framed(prefixed(numpy_raw("int64", (5,), bytes(24))), "msgpack", "numpy"))
     cache.set("orjson-altered", flip(cache.value("good-orjson"), -1))
     cache.set("orjson-bad", framed(prefixed(b'{"a": }   '), "orjson", "orjson"))
+
+
+@pytest.fixture
+def malformed(cache):
+    store_malformed(cache)
+    return cache
+
+
+@pytest.fixture
+def broken(cache):
+    store_broken(cache)
     return cache

@@ -18,7 +18,8 @@ from redis.crc import key_slot
 from redis.retry import Retry
 
 import redis_server
-from redis_server import Server, free_port
+from ports import free_port
+from redis_server import Server
 from tls_server import TlsPeers
 
 SLOTS = 16384

@@ -15,15 +15,10 @@ from collections.abc import Iterable
 import pytest
 import redis
 
+from ports import free_port
 
 # What is started: another one by --redis-server.
 PROGRAM = "redis-server"
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Server:
@@ -133,6 +128,7 @@ class Listening:
         with contextlib.suppress(OSError):
             while True:
                 client = self.listener.accept()[0]
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.connections.append(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
@@ -257,11 +253,18 @@ def balancer():
         b.close()
 
 
-@pytest.fixture
-def proxy(server):
-    p = Proxy(server)
-    yield p
-    p.close()
+def in_front_of_the_server(kind: type):
+    """A fixture: a proxy of this kind before the test's server."""
+
+    @pytest.fixture
+    def made(server):
+        with contextlib.closing(kind(server)) as relay:
+            yield relay
+
+    return made
+
+
+proxy = in_front_of_the_server(Proxy)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from cachekit.serializers.wrapper import SerializationWrapper
 
 from documents import MASTER, load, opened, unsealed
 
-KEY = "ns:users:func:app.load"
 SECRET = "the secret that nobody may see"
 DOCUMENT = {"user": "Ada", "note": SECRET}
 KEYED = {"CACHEKIT_MASTER_KEY": MASTER}
@@ -18,12 +17,13 @@ def keys(master: str = MASTER, *previous: str, **more: str) -> dict[str, str]:
     return {"CACHEKIT_MASTER_KEY": master, **({"CACHEKIT_PREVIOUS_MASTER_KEYS": ",".join(previous)} if previous else {}), **more}
 
 
-def document(cache, key: str = KEY, master: str = MASTER) -> bytes:
-    return opened(unsealed(cache, key, master))
+def document(cache, master: str = MASTER) -> bytes:
+    return opened(unsealed(cache, cache.key, master))
 
 
-def altered(cache, key: str = KEY, payload=None, **metadata) -> None:
+def altered(cache, key: str | None = None, payload=None, **metadata) -> None:
     """The entry with its payload mapped, or members of its header replaced; None removes one."""
+    key = key or cache.key
     old, header, serializer = SerializationWrapper.unwrap(cache.value(key))
     header = {name: value for name, value in {**header, **metadata}.items() if value is not None}
     cache.set(key, SerializationWrapper.wrap(payload(bytes(old)) if payload else bytes(old), header, serializer))

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 import pytest
 
 from certificates import Authority, openssl
-from redis_server import Relay, Server, free_port
+from ports import free_port
+from redis_server import Relay, Server
 
 NO_TLS = "hiredis had no TLS when this ckfs was built (ckfs -V: TLS: no)"
 

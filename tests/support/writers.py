@@ -42,22 +42,21 @@ WRITERS = {
     "arrow-plain-columns": ({"a": [1, 2], "b": ["x", "y"]}, PLAIN, {}, "arrow"),
     "arrow-unchecked": (FRAME, "arrow", {"integrity_checking": False}, "arrow"),
 }
-KEY = "ns:users:func:app.load:args:1:1s"
 
 every_writer = pytest.mark.parametrize("writer", WRITERS)
 arrow_writers = pytest.mark.parametrize("writer", [name for name, w in WRITERS.items() if w[3] == "arrow"])
 json_writers = pytest.mark.parametrize("writer", [name for name, w in WRITERS.items() if w[3] == "json"])
 
 
-def write(cache, writer: str, key: str = KEY) -> str:
+def write(cache, writer: str, key: str | None = None) -> str:
     obj, serializer, options, _ = WRITERS[writer]
-    return cache.put(key, obj, serializer, **options)
+    return cache.put(key or cache.key, obj, serializer, **options)
 
 
 def as_cachekit_reads(cache, return_format: str):
-    return ArrowSerializer(return_format=return_format).deserialize(cache.payload(KEY))
+    return ArrowSerializer(return_format=return_format).deserialize(cache.payload(cache.key))
 
 
-def views_of(writer: str) -> list[str]:
+def views_of(cache, writer: str) -> list[str]:
     decoded = WRITERS[writer][3]
-    return [KEY, f"raw/{KEY}", f"frame/{KEY}"] + ([f"{decoded}/{KEY}{EXTENSION[decoded]}"] if decoded else [])
+    return [cache.key, f"raw/{cache.key}", f"frame/{cache.key}"] + ([f"{decoded}/{cache.key}{EXTENSION[decoded]}"] if decoded else [])
