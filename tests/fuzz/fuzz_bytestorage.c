@@ -7,10 +7,11 @@
  * Input: a payload, and the same bytes as a document.
  */
 #include "ckfs/bytestorage.h"
+#include "ckfs/cleanup.h"
 #include "fuzz.h"
+#include "writers.h"
 
 #include <errno.h>
-#include <lz4.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -49,7 +50,14 @@ static int decode_one(const struct bytestorage *e, const struct slice *payload, 
 	size_t room = bytestorage_room(e);
 	*ret = calloc(1, room ? room : 1);
 	CHECK(*ret);
-	int r = bytestorage_decode(e, payload, verify, NULL, *ret, &reason);
+	int r = bytestorage_decode(e, payload, verify, NULL, *ret, NULL, &reason);
+	if (r == 1) {
+		uint8_t *block = malloc(e->compressed);
+		struct sink spare = {.p = block, .end = block + e->compressed};
+		CHECK(block);
+		r = bytestorage_decode(e, payload, verify, NULL, *ret, &spare, &reason);
+		free(block);
+	}
 	CHECK(r == 0 || r == -EUCLEAN || (r == -EBADMSG && verify));
 	CHECK((r < 0) == (reason != NULL));
 	return r;
@@ -60,6 +68,24 @@ static bool checksum_is(const struct bytestorage *e, const uint8_t *document)
 	XXH64_canonical_t canonical;
 	XXH64_canonicalFromHash(&canonical, XXH3_64bits(document, e->original));
 	return memcmp(canonical.digest, e->checksum, sizeof e->checksum) == 0;
+}
+
+/* What is seen of a block before it is decompressed is what comes of it. `r` and `document`: of decompressing it, unverified. */
+static void check_measured(const struct bytestorage *e, const struct slice *payload, int r, const uint8_t *document)
+{
+	struct bytestorage measured = *e;
+	const char *reason = NULL;
+	uint8_t *again;
+	int r_measured = bytestorage_measure(&measured, payload, 0, NULL, &reason);
+	CHECK((r_measured == -EUCLEAN) == (reason != NULL));
+	if (r_measured == -EUCLEAN) {
+		CHECK(r == -EUCLEAN);
+		return;
+	}
+	CHECK(r_measured == 0 && measured.room <= e->original && (r == 0) == (measured.room == e->original));
+	CHECK(decode_one(&measured, payload, false, &again) == r);
+	CHECK(r < 0 || memcmp(document, again, e->original) == 0);
+	free(again);
 }
 
 static void check_decoded(const struct bytestorage *e, const struct slice *payload, const struct slice *inside)
@@ -74,66 +100,28 @@ static void check_decoded(const struct bytestorage *e, const struct slice *paylo
 		CHECK((r_verified == 0) == checksum_is(e, plain));
 		CHECK(memcmp(plain, again, e->original) == 0);
 	}
+	if (e->original > 0)
+		check_measured(e, payload, r, plain);
 	/* A block that no writer makes may still be that of the right document. */
 	CHECK(r_verified < 0 || checksum_is(e, verified));
-	CHECK(bytestorage_decode(e, payload, false, &cancel, again, &reason) == -EINTR);
+	CHECK(bytestorage_decode(e, payload, false, &cancel, again, NULL, &reason) == -EINTR);
 	free(verified);
 	free(again);
 	free(plain);
 }
 
-static uint8_t *put_number(uint8_t *p, uint8_t mark, uint32_t number)
+static void check_round_trip(const uint8_t *document, size_t size, enum envelope_form form)
 {
-	*p++ = mark;
-	for (int shift = 24; shift >= 0; shift -= 8)
-		*p++ = (uint8_t)(number >> shift);
-	return p;
-}
-
-static uint8_t *put_octet(uint8_t *p, uint8_t octet)
-{
-	if (octet >= 0x80)
-		*p++ = 0xcc;
-	*p++ = octet;
-	return p;
-}
-
-/* Writes an envelope as writers do. The caller frees it. */
-static size_t envelope_write(const uint8_t *document, size_t size, bool integers, uint8_t **ret)
-{
-	int room = LZ4_compressBound((int)size);
-	char *block = malloc((size_t)room);
-	uint8_t *envelope = malloc(2 * (size_t)room + 64), *p = envelope;
-	CHECK(block && envelope);
-	int n = LZ4_compress_default((const char *)document, block, (int)size, room);
-	CHECK(n > 0);
-	*p++ = 0x94;
-	p = put_number(p, integers ? 0xdd : 0xc6, (uint32_t)n);
-	for (int i = 0; i < n; i++)
-		p = integers ? put_octet(p, (uint8_t)block[i]) : (*p = (uint8_t)block[i], p + 1);
-	uint64_t hash = XXH3_64bits(document, size);
-	*p++ = 0x98;
-	for (int shift = 56; shift >= 0; shift -= 8)
-		p = put_octet(p, (uint8_t)(hash >> shift));
-	p = put_number(p, 0xce, (uint32_t)size);
-	memcpy(p, "\xa7msgpack", 8);
-	free(block);
-	*ret = envelope;
-	return (size_t)(p - envelope) + 8;
-}
-
-static void check_round_trip(const uint8_t *document, size_t size, bool integers)
-{
-	uint8_t *envelope, *back;
+	cleanup_with(buf_done) struct buf envelope = {0};
+	cleanup_free uint8_t *back = NULL;
 	struct bytestorage e;
-	size_t n = envelope_write(document, size, integers, &envelope);
-	struct slice payload = fuzz_slice(envelope, n);
-	free(envelope);
+	write_envelope(&envelope, document, size, form, "msgpack");
+	struct slice payload = fuzz_slice((const uint8_t *)envelope.p, envelope.length);
 	CHECK(read_one(&payload, false, &e) == 0);
-	CHECK(e.strict && e.integers == integers && e.original == size && strcmp(e.format, "msgpack") == 0);
+	CHECK(e.strict == (form == FORM_BIN || form == FORM_INTEGERS) && e.integers == (form == FORM_INTEGERS));
+	CHECK(e.original == size && strcmp(e.format, "msgpack") == 0);
 	CHECK(decode_one(&e, &payload, true, &back) == 0);
 	CHECK(size == 0 || memcmp(document, back, size) == 0);
-	free(back);
 	slice_done(&payload);
 }
 
@@ -152,8 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_limits(&e, size);
 		check_decoded(&e, &payload, &inside);
 	}
-	check_round_trip(data, size, false);
-	check_round_trip(data, size, true);
+	for (enum envelope_form form = 0; form < ENVELOPE_FORMS; form++)
+		check_round_trip(data, size, form);
 	slice_done(&inside);
 	slice_done(&payload);
 	return 0;

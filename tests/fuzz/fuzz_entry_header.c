@@ -3,7 +3,7 @@
  *
  * Input: the beginning of a cache file.
  */
-#include "../../backend/entry_header.h"
+#include "backend/file/entry_header.h"
 #include "fuzz.h"
 
 #include <errno.h>

@@ -61,7 +61,7 @@ static int read_inside(const uint8_t *data, size_t size, uint8_t around, bool in
 {
 	const char *reason = NULL;
 	struct slice value = fuzz_slice_inside(data, size, around);
-	int r = frame_read(&value, interop, ret, &reason);
+	int r = frame_read(&value, interop, FRAME_HEADER_MAX, NULL, ret, &reason);
 	slice_done(&value);
 	CHECK((r == -EUCLEAN || r == -EFBIG) == (reason != NULL));
 	return r;
@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct frame frame, untouched, other;
 	memset(&frame, 0xa5, sizeof frame);
 	untouched = frame;
-	int r = frame_read(&value, false, &frame, &reason);
+	int r = frame_read(&value, false, FRAME_HEADER_MAX, NULL, &frame, &reason);
 	CHECK(r == 0 || r == -EUCLEAN || r == -EFBIG);
 	CHECK((r == 0) == (reason == NULL));
 	CHECK(read_inside(data, size, '}', false, &other) == r);

@@ -78,7 +78,7 @@ static void check_legacy(const struct slice *value, const uint8_t *data, size_t 
 	while (spaces < size && strchr(" \t\n\r", data[spaces]) && data[spaces])
 		spaces++;
 	CHECK(spaces < size && data[spaces] == '{');
-	CHECK(frame_read(value, false, &other, &reason) == 0 && other.kind == FRAME_NONE && other.maybe_legacy);
+	CHECK(frame_read(value, false, FRAME_HEADER_MAX, NULL, &other, &reason) == 0 && other.kind == FRAME_NONE && other.maybe_legacy);
 	json_scan_init(&scan, JSON_PYTHON, NULL, NULL);
 	CHECK(json_scan_feed(&scan, data, size) == 0 && json_scan_end(&scan) == 0);
 	CHECK(frame->meta.serializer && (frame->meta.serializer[0] || frame->meta.fault));

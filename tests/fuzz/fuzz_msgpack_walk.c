@@ -1,7 +1,7 @@
 /*
  * msgpack_walk() passes exactly the documents that a plain recursive reading of the format passes.
  *
- * Also: of what it passes, msgpack_describe_columns() makes nothing or JSON, a failure has a reason, and *cancel is looked at.
+ * Also: msgpack_may_be_whole() is true of what it passes; of that, msgpack_describe_columns() makes nothing or JSON, a failure has a reason, and *cancel is looked at.
  *
  * Input: a document.
  */
@@ -84,7 +84,9 @@ static void check_columns(const uint8_t *document, size_t n)
 {
 	struct buf buf = {0};
 	struct json_scan scan;
-	bool known = msgpack_describe_columns(document, n, &buf);
+	atomic_bool cancel = true;
+	CHECK(msgpack_describe_columns(document, n, &cancel, &buf) <= 0 && buf.length == 0);
+	bool known = msgpack_describe_columns(document, n, NULL, &buf) > 0;
 	CHECK(!buf.failed && known == (buf.length > 0));
 	json_scan_init(&scan, JSON_STRICT, NULL, NULL);
 	CHECK(!known || (json_scan_feed(&scan, buf.p, buf.length) == 0 && json_scan_end(&scan) == 0));
@@ -108,6 +110,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (good) {
 		CHECK(msgpack_walk(document, size, &cancel, &reason) == -EINTR);
 		check_columns(document, size);
+		const bool four = document[0] == 0x94 || (document[0] == 0xdc && document[2] == 4) || (document[0] == 0xdd && document[4] == 4);
+		struct slice slice;
+		CHECK(slice_new_copy(document, size, &slice) == 0);
+		CHECK(msgpack_may_be_whole(&slice) == 1);
+		const int is_like_envelope = msgpack_is_like_envelope(&slice);
+		slice_done(&slice);
+		CHECK(is_like_envelope == 0 || (is_like_envelope == 1 && four));
 	}
 	free(document);
 	return 0;

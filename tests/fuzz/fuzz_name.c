@@ -6,6 +6,7 @@
  * Input: a key, and the same bytes as a name.
  */
 #include "ckfs/name.h"
+#include "ckfs/view.h"
 #include "fuzz.h"
 
 #include <string.h>
@@ -17,14 +18,14 @@ static void check_key(const uint8_t *data, size_t size)
 	struct key key, back;
 	CHECK(key_from_text(data, size, &key) == 0);
 	(void)key_is_interop(&key);
-	size_t n = name_from_key(&key, name);
+	size_t n = name_from_key(&key, view_has_name, name);
 	CHECK((n == 0) == (size == 0) && n <= NAME_SHORT_MAX && strlen(name) == n && !strchr(name, '/'));
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
 		CHECK(strcmp(name, own[i]) != 0);
 	if (n > 0) {
-		CHECK(name_to_key(name, n, &back) == 0 && key_hash_equal(&key.hash, &back.hash));
+		CHECK(name_to_key(name, n, view_has_name, &back) == 0 && key_hash_equal(&key.hash, &back.hash));
 		CHECK(!back.text || (back.length == size && memcmp(back.text, data, size) == 0));
-		CHECK(name_is_of_key(name, n, &key));
+		CHECK(name_is_of_key(name, n, &key, view_has_name));
 		key_done(&back);
 	}
 	key_done(&key);
@@ -33,10 +34,10 @@ static void check_key(const uint8_t *data, size_t size)
 static void check_name(const char *data, size_t size)
 {
 	struct key key, line;
-	if (memchr(data, '/', size) || memchr(data, 0, size) || name_to_key(data, size, &key) < 0)
+	if (memchr(data, '/', size) || memchr(data, 0, size) || name_to_key(data, size, view_has_name, &key) < 0)
 		return;
 	if (key.text) {
-		CHECK(name_is_of_key(data, size, &key));
+		CHECK(name_is_of_key(data, size, &key, view_has_name));
 		CHECK(name_line_to_key(data, size, &line) == 0 && key_hash_equal(&line.hash, &key.hash));
 		key_done(&line);
 	}

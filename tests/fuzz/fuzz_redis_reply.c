@@ -6,7 +6,7 @@
  *
  * Input: what a server sends.
  */
-#include "../../backend/redis_reply.h"
+#include "backend/redis/wire/reply.h"
 #include "fuzz.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
  *
  * Input: one byte that chooses cluster or sentinel, and TLS or not, then what follows the "://".
  */
-#include "../../backend/redis_seeds.h"
+#include "backend/redis/address/seeds.h"
 #include "fuzz.h"
 
 #include <errno.h>
@@ -38,17 +38,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *rest = strndup((const char *)data + 1, size - 1);
 	CHECK(rest);
 	int r = redis_seeds_read(rest, is_sentinel, kind, &login, &seeds, &shown, &error);
-	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !seeds.servers && !login.password && !login.tls));
+	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !seeds.servers && !login.password && !login.at.tls));
 	if (r == 0) {
 		const char *scheme = schemes[has_tls][is_sentinel];
-		CHECK(seeds.count >= 1 && seeds.count <= SEEDS_MAX && !login.host && !login.path);
+		CHECK(seeds.count >= 1 && seeds.count <= ADDRESSES_MAX && !login.at.host && !login.at.path);
 		CHECK((seeds.service != NULL) == is_sentinel && (is_sentinel || login.db == 0));
-		CHECK((login.tls != NULL) == has_tls);
+		CHECK((login.at.tls != NULL) == has_tls);
 		CHECK(strncmp(shown, scheme, strlen(scheme)) == 0);
 		CHECK(redis_seeds_read(shown + strlen(scheme), is_sentinel, kind, &login_again, &again, &shown_again, &error) == 0);
 		check_same(&seeds, &again);
 		CHECK(!login_again.password && strcmp(shown, shown_again) == 0 && login.db == login_again.db);
-		CHECK(!login_again.tls || (!login_again.tls->ca_file && !login_again.tls->key_file && !login_again.tls->cert_reqs));
+		CHECK(!login_again.at.tls || (!login_again.at.tls->ca_file && !login_again.at.tls->key_file && !login_again.at.tls->unverified));
 		CHECK(strstr(rest, "username=") || same_text(login.user, login_again.user));
 	}
 	redis_target_done(&login);

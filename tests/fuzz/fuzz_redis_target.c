@@ -3,7 +3,7 @@
  *
  * Input: one byte that chooses the scheme, then what follows the "://".
  */
-#include "../../backend/redis_target.h"
+#include "backend/redis/address/target.h"
 #include "fuzz.h"
 
 #include <errno.h>
@@ -27,18 +27,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *rest = strndup((const char *)data + 1, size - 1);
 	CHECK(rest);
 	int r = redis_target_read(rest, kind, &target, &shown, &error);
-	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !target.host && !target.path && !target.tls));
+	CHECK(r == 0 || (r == -EINVAL && *error.text && !shown && !target.at.host && !target.at.path && !target.at.tls));
 	if (r == 0) {
-		CHECK((target.path != NULL) == is_unix && (target.host != NULL) == !is_unix);
-		CHECK(is_unix || (target.port > 0 && target.port <= 65535));
-		CHECK((target.tls != NULL) == (kind == TARGET_TLS));
+		CHECK((target.at.path != NULL) == is_unix && (target.at.host != NULL) == !is_unix);
+		CHECK(is_unix || (target.at.port > 0 && target.at.port <= 65535));
+		CHECK((target.at.tls != NULL) == (kind == TARGET_TLS));
 		const char *scheme = schemes[kind];
 		CHECK(strncmp(shown, scheme, strlen(scheme)) == 0);
 		CHECK(redis_target_read(shown + strlen(scheme), kind, &again, &shown_again, &error) == 0);
 		CHECK(!again.password && strcmp(shown, shown_again) == 0);
-		CHECK(!again.tls || (!again.tls->ca_file && !again.tls->key_file && !again.tls->cert_reqs));
-		CHECK(same_text(target.host, again.host) && same_text(target.path, again.path));
-		CHECK(target.port == again.port && target.db == again.db);
+		CHECK(!again.at.tls || (!again.at.tls->ca_file && !again.at.tls->key_file && !again.at.tls->unverified));
+		CHECK(same_text(target.at.host, again.at.host) && same_text(target.at.path, again.at.path));
+		CHECK(target.at.port == again.at.port && target.db == again.db);
 		CHECK(strstr(rest, "username=") || same_text(target.user, again.user));
 	}
 	redis_target_done(&target);

@@ -10,6 +10,7 @@
 #include "ckfs/cleanup.h"
 #include "ckfs/keyring.h"
 #include "fuzz.h"
+#include "writers.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -21,49 +22,15 @@ static void free_keyring(struct keyring **keyring)
 	keyring_free(*keyring);
 }
 
-static void put(uint8_t **to, const void *bytes, size_t n)
+/* Seals n bytes of text into n + SEAL_OVERHEAD. */
+static void make_seal(const struct seal *seal, uint8_t number, const uint8_t *text, size_t n, uint8_t *ret)
 {
-	memcpy(*to, bytes, n);
-	*to += n;
-}
-
-static void put_part(uint8_t **to, const void *bytes, size_t n)
-{
-	const uint8_t length[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
-	put(to, length, sizeof length);
-	put(to, bytes, n);
-}
-
-/* The tenant's key, by the formula in keyring.h. */
-static void derive(const char *tenant, uint8_t ret[static 32])
-{
-	uint8_t master[32], salt[512], *end = salt;
-	crypto_auth_hmacsha256_state state;
+	cleanup_with(buf_done) struct buf sealed = {0};
+	uint8_t master[32];
 	for (size_t i = 0; i < sizeof master; i++)
 		master[i] = (uint8_t)(0xa0 + i);
-	size_t n = strlen(tenant);
-	put(&end, "cachekit_v1_\x0a" "encryption", 23);
-	put(&end, (const uint8_t[]){(uint8_t)(n >> 8), (uint8_t)n}, 2);
-	put(&end, tenant, n);
-	crypto_auth_hmacsha256_init(&state, salt, (size_t)(end - salt));
-	crypto_auth_hmacsha256_update(&state, master, sizeof master);
-	crypto_auth_hmacsha256_final(&state, ret);
-	crypto_auth_hmacsha256(ret, (const uint8_t *)"encryption\x01", 11, ret);
-}
-
-/* Seals n bytes of text into n + SEAL_OVERHEAD, with the nonce that is there. */
-static void make_seal(const struct seal *seal, const uint8_t *text, size_t n, uint8_t *ret)
-{
-	uint8_t key[32], aad[2048], *end = aad;
-	derive(seal->tenant, key);
-	put(&end, "\x03", 1);
-	put_part(&end, seal->tenant, strlen(seal->tenant));
-	put_part(&end, seal->key, seal->key_length);
-	put_part(&end, seal->format, strlen(seal->format));
-	put_part(&end, seal->compressed ? "True" : "False", seal->compressed ? 4 : 5);
-	if (seal->original_type && *seal->original_type)
-		put_part(&end, seal->original_type, strlen(seal->original_type));
-	crypto_aead_aes256gcm_encrypt_detached(ret + SEAL_NONCE, ret + SEAL_NONCE + n, NULL, text, n, aad, (size_t)(end - aad), NULL, ret, key);
+	write_seal(&sealed, master, seal, number, text, n);
+	memcpy(ret, sealed.p, sealed.length);
 }
 
 /* The next text of the input, of at least one byte that is no NUL. */
@@ -125,10 +92,9 @@ static void check_seal(const struct keyring *keyring, const struct seal *seal, u
 	cleanup_free uint8_t *again = calloc(1, size);
 	cleanup_free uint8_t *opened = malloc(size);
 	CHECK(sealed && again && opened);
-	sealed[0] = again[0] = (uint8_t)bit;
-	make_seal(seal, text, n, sealed);
+	make_seal(seal, (uint8_t)bit, text, n, sealed);
 	CHECK(open_copy(keyring, seal, sealed, size, opened) == 0);
-	make_seal(seal, opened, n, again);
+	make_seal(seal, (uint8_t)bit, opened, n, again);
 	CHECK(memcmp(sealed, again, size) == 0);
 	check_changes(keyring, seal, sealed, size, bit, opened);
 	CHECK(open_copy(keyring, seal, text, n, opened) == (n < SEAL_OVERHEAD ? -EUCLEAN : -EBADMSG));

@@ -505,8 +505,124 @@ def structures() -> None:
         "series-objects": serializer._serialize_series(pd.Series(["a"], index=["\u00fc"])),
         "series-forged": msgpack.packb({"name": {}, "index": [], "type": "numeric", "data": b"123", "dtype": "<U0"}),
     }
+    shapes = {
+        "whole": [b"x", [0] * 8, 5, "msgpack"],
+        "no-format": [b"x", [0, 255] * 4, 2**40, 7],
+        "other-format": [b"x", [0] * 8, 5, "pickle"],
+        "no-size": [b"x", [0] * 8, -1, "series"],
+        "signed-size": [b"x", [0] * 8, msgpack.ExtType(1, b""), "dataframe"],
+        "large-octet": [b"x", [0] * 7 + [256], 5, "series"],
+        "seven-octets": [b"x", [0] * 7, 5, "series"],
+        "no-checksum": [b"x", {"a": [1, {}]}, 5, "series"],
+        "no-data": [{"a": "x"}, [0] * 8, 5, "dataframe"],
+        "numbers": [1, 2, 3, 4],
+    }
+    for name, shape in shapes.items():
+        write("fuzz_msgpack_walk", f"shape-{name}", msgpack.packb(shape))
+    write("fuzz_msgpack_walk", "shape-wide", b"\xdc\x00\x04\xc4\x00\x98" + b"\xd0\x01" * 8 + b"\xd3" + bytes(8) + b"\xa0")
     for name, content in cases.items():
         write("fuzz_msgpack_walk", name, bytes(content))
+
+
+def memcached_servers() -> None:
+    lines = {
+        "item": b"key=ns%3Ausers%3Afunc exp=-1 la=1790000000 cas=12 fetch=no cls=5 size=190",
+        "expires": b"key=a exp=1800000000 la=1790000000 cas=12 fetch=yes cls=1 size=65",
+        "newer": b"key=%D0%01%7F%20%25 exp=-1 la=1 cas=1 fetch=no cls=1 size=70 flags=0 ext_page=1 ext_offset=2",
+        "longest": b"key=" + b"%FF" * 250 + b" exp=-1 la=1 cas=1 fetch=no cls=5 size=400",
+        "too-long": b"key=" + b"x" * 251 + b" exp=-1",
+        "empty-key": b"key= exp=-1",
+        "cut-escape": b"key=a%4",
+        "bad-escape": b"key=a%4g exp=-1",
+        "lower-escape": b"key=%d0%b0 size=1",
+        "no-size": b"key=a",
+        "bad-size": b"key=a size=x",
+        "huge-size": b"key=a size=99999999999999999999",
+        "twice": b"key=a key=b size=1 size=2",
+        "end": b"END",
+        "ok": b"OK",
+        "busy": b"BUSY currently processing crawler request",
+        "locked": b"ERROR locked try again later",
+        "disabled": b"CLIENT_ERROR lru crawler disabled",
+        "forbidden": b"ERROR metadump not allowed",
+        "login": b"CLIENT_ERROR unauthenticated",
+        "error": b"ERROR",
+        "nothing": b"",
+    }
+    for name, line in lines.items():
+        write("fuzz_memcached_dump", name, line)
+    replies = {
+        "value": b"VA 4096 s4096 t-1 c12 f0 O1",
+        "head": b"HD s4096 t3599 c12 f0 O2",
+        "old-head": b"OK s1 t-1 c1 f0",
+        "miss": b"EN",
+        "exists": b"EX O3",
+        "not-stored": b"NS O3",
+        "too-large": b"SERVER_ERROR object too large for cache",
+        "bare": b"HD",
+        "other-size": b"VA 5 s6",
+        "no-size": b"VA",
+        "huge": b"VA 9999999999999999999 s1",
+        "largest-cas": b"HD c18446744073709551615 s0",
+        "too-large-cas": b"HD c18446744073709551616 s0",
+        "negative": b"HD s-1",
+        "ttl": b"HD t-2",
+        "blanks": b"HD  s1  t1",
+        "key": b"HD kZm9v b s1",
+        "base64": b"VA 0 s0 b",
+        "server-error": b"SERVER_ERROR out of memory writing get response",
+        "client-error": b"CLIENT_ERROR bad data chunk",
+        "login": b"CLIENT_ERROR unauthenticated",
+        "full": b"ERROR Too many open connections",
+        "stat": b"STAT total_connections 17",
+        "stat-text": b"STAT version 1.6.18",
+        "stat-empty": b"STAT x ",
+        "http": b"HTTP/1.1 400 Bad Request",
+    }
+    for name, line in replies.items():
+        write("fuzz_memcached_reply", name, line)
+    urls = {
+        "host": b"localhost",
+        "port": b"a:11212",
+        "several": b"a,b:1,[::1]:2",
+        "sockets": b"/run/a.sock,/run/b%2C.sock,c",
+        "login": b"me%40x:p%40ss@a,b",
+        "user": b"me@/run/a.sock",
+        "password-alone": b":p@a",
+        "nothing": b"",
+        "commas": b"a,,b",
+        "slash": b"a/",
+        "path": b"a/0",
+        "query": b"a?x=1",
+        "twice": b"a,a:11211",
+        "many": b",".join(b"h%d" % i for i in range(65)),
+        "open": b"[::1",
+        "port-over": b"a:65536",
+        "nul": b"a%00",
+    }
+    for name, url in urls.items():
+        write("fuzz_memcached_source", name, b"\0" + url)
+    lists = {
+        "one": b'["127.0.0.1:11211"]',
+        "several": b'[ "a:1" , "b:2", "::1:3", "[::1]:4" ]',
+        "twice": b'["h:0011211", "h: 1_1211"]',
+        "escapes": b'["\\u0061\\/:1"]',
+        "empty": b"[]",
+        "no-list": b'"a:1"',
+        "plain": b"a:1,b:2",
+        "nested": b'[["a:1"]]',
+        "number": b"[1]",
+        "no-port": b'["a"]',
+        "port-0": b'["a:0"]',
+        "port-over": b'["a:65536"]',
+        "port-empty": b'["a:"]',
+        "port-underscore": b'["a:1_", "a:_1", "a:1__1"]',
+        "cut": b'["a:1"',
+        "more": b'["a:1"] x',
+        "nul": b'["\\u0000:1"]',
+    }
+    for name, text in lists.items():
+        write("fuzz_memcached_source", f"list-{name}", b"\1" + text)
 
 
 def redis_servers() -> None:
@@ -616,6 +732,164 @@ def mounts() -> None:
         write("fuzz_mountinfo", name, line)
 
 
+# Choices of fuzz_value (tests/fuzz/stored.h).
+KEYRING, FAIL_CLOSED, VERIFY_NEVER, REMOTE, PREFIX, HASH, SMALL, INTERRUPT = (1 << n for n in range(8))
+PLAIN, INTEROP, ODD = range(3)
+BARE, V3, ALIGNED, LEGACY = range(4)
+MSGPACK, TENANT, CK_RUN = range(1, 4)
+CURRENT, PREVIOUS, OF_NOBODY = 1, 2, 3
+FITTING, NO_ENVELOPE, PREFIXED, BIN, INTEGERS, MAP, ODD_ENVELOPE = range(7)
+DOCUMENTS = ("msgpack", "json", "arrow", "numpy", "made-msgpack", "made-arrow", "made-numpy", "made-dataframe", "made-series", "made-long")
+ALTERED_DOCUMENT, ALTERED_ENVELOPE, ALTERED_PAYLOAD, ALTERED_VALUE = range(4)
+REPLACE, FLIP, TAKE_OUT, PUT_IN, CUT = range(5)
+
+
+def stored_value(rest: bytes, settings=0, key=PLAIN, frame=V3, seal=0, envelope=FITTING, document="msgpack", claims=(), numbers=(), alterations=(), declared=0) -> bytes:
+    """`claims`: {place: choice} among the nine of what the frame says; `alterations`: (layer, kind, place, byte) each."""
+    said = bytearray(9)
+    for place, choice in dict(claims).items():
+        said[place] = choice
+    made = (*numbers, 0, 0, 0)[:3]
+    choices = bytes([settings, key + 3 * declared, frame, seal, envelope, DOCUMENTS.index(document)]) + bytes(said) + bytes(made)
+    choices += b"".join(struct.pack(">BBHB", *alteration) for alteration in alterations)
+    return bytes([len(choices)]) + choices + rest
+
+
+def stored_values() -> None:
+    made = payloads()
+    for name, (serializer, metadata, payload) in made.items():
+        write("fuzz_value", name, b"\0" + SerializationWrapper.wrap(payload, metadata, serializer))
+    for name, payload in {"envelope": made["default-document"][2], "foreign": b"a lock", "object": b'{"a": 1}', "empty": b""}.items():
+        write("fuzz_value", f"bare-{name}", b"\0" + payload)
+    documents = {
+        "msgpack": msgpack.packb(DOCUMENT),
+        "json": get_serializer("orjson", enable_integrity_checking=False).serialize(DOCUMENT)[0],
+        "arrow": made["arrow-table"][2][8:],
+        "numpy": made["auto-array-unchecked"][2],
+        "made-msgpack": bytes(range(200)),
+        "made-arrow": b"inside",
+        "made-numpy": bytes(range(100)),
+        "made-dataframe": bytes(range(60)),
+        "made-series": b"\0\1\7\1",
+        "made-long": msgpack.packb(DOCUMENT),
+    }
+    numbers = {"made-numpy": (9, 2, 6), "made-dataframe": (3, 2, 0), "made-series": (0, 3, 0), "made-long": (1, 0, 0)}
+    for document, rest in documents.items():
+        rows = {
+            "v3": {},
+            "aligned-remote": {"settings": REMOTE, "frame": ALIGNED},
+            "legacy-small": {"settings": SMALL, "frame": LEGACY},
+            "legacy-remote": {"settings": REMOTE, "frame": LEGACY},
+            "sealed": {"settings": KEYRING | REMOTE, "seal": CURRENT},
+            "sealed-previous": {"settings": KEYRING | PREFIX | INTERRUPT | REMOTE, "key": ODD, "frame": LEGACY, "seal": PREVIOUS},
+            "sealed-by-nobody": {"settings": KEYRING, "seal": OF_NOBODY},
+            "sealed-no-key": {"seal": CURRENT},
+            "no-envelope": {"envelope": NO_ENVELOPE},
+            "sealed-no-envelope": {"settings": KEYRING, "seal": CURRENT, "envelope": NO_ENVELOPE},
+            "interop": {"key": INTEROP, "frame": BARE},
+            "interop-sealed": {"settings": KEYRING, "key": INTEROP, "frame": BARE, "seal": PREVIOUS},
+            "bare-envelope": {"frame": BARE, "envelope": INTEGERS},
+            "unchecked": {"settings": VERIFY_NEVER | INTERRUPT},
+            "altered": {"alterations": [(ALTERED_ENVELOPE, FLIP, 40, 1)]},
+        }
+        for name, row in rows.items():
+            write("fuzz_value", f"{document}-{name}", stored_value(rest, document=document, numbers=numbers.get(document, ()), **row))
+    document = documents["msgpack"]
+    cases = {
+        "interrupted": {"settings": REMOTE | INTERRUPT, "frame": ALIGNED},
+        "by-hash": {"settings": KEYRING | HASH, "seal": CURRENT},
+        "by-hash-plain": {"settings": HASH},
+        "keyring-plain": {"settings": KEYRING},
+        "keyring-interop-plain": {"settings": KEYRING, "key": INTEROP, "frame": BARE},
+        "fail-closed": {"settings": KEYRING | FAIL_CLOSED, "seal": CURRENT, "claims": {7: 2}},
+        "no-fingerprint": {"settings": KEYRING, "seal": CURRENT, "claims": {7: 1}},
+        "no-fingerprint-wrong": {"settings": KEYRING, "seal": PREVIOUS, "claims": {7: 1}},
+        "other-tenant": {"settings": KEYRING, "seal": CURRENT, "claims": {5: 1}},
+        "no-tenant": {"settings": KEYRING, "seal": CURRENT, "claims": {5: 2}},
+        "tenant-empty": {"settings": KEYRING, "seal": CURRENT, "claims": {5: 3}},
+        "algorithm-unknown": {"settings": KEYRING, "seal": CURRENT, "claims": {6: 2}},
+        "bound-otherwise": {"settings": KEYRING, "seal": CURRENT, "claims": {8: 1}},
+        "plain-says-sealed": {"settings": KEYRING, "claims": {4: 1}},
+        "sealed-says-plain": {"settings": KEYRING, "seal": CURRENT, "claims": {4: 2}},
+        "sealed-cut": {"settings": KEYRING, "seal": CURRENT, "alterations": [(ALTERED_PAYLOAD, CUT, 20, 0)]},
+        "sealed-altered": {"settings": KEYRING, "seal": CURRENT, "alterations": [(ALTERED_PAYLOAD, FLIP, 30, 0)]},
+        "sealed-document-altered": {"settings": KEYRING, "seal": CURRENT, "alterations": [(ALTERED_ENVELOPE, REPLACE, 0, 0xC1)]},
+        "format-unknown": {"claims": {1: 4}},
+        "format-missing": {"claims": {1: 5}},
+        "format-arrow": {"claims": {1: 3}},
+        "compressed-missing": {"claims": {3: 4}},
+        "compressed-wrong-type": {"claims": {3: 3}},
+        "marks-disagree": {"claims": {0: 2, 2: 6}},
+        "marks-disagree-bare": {"claims": {0: 2, 2: 3}, "envelope": NO_ENVELOPE},
+        "serializer-nul": {"claims": {0: 5}},
+        "serializer-missing": {"claims": {0: 6}},
+        "envelope-odd": {"envelope": ODD_ENVELOPE},
+        "envelope-map": {"envelope": MAP},
+        "envelope-integers": {"envelope": INTEGERS},
+        "went-wrong-unannounced": {"claims": {0: 2, 3: 2}, "envelope": BIN, "alterations": [(ALTERED_ENVELOPE, FLIP, 10, 1)]},
+        "went-wrong-unannounced-default": {"claims": {3: 2}, "envelope": BIN, "alterations": [(ALTERED_ENVELOPE, FLIP, 10, 1)]},
+        "frame-cut": {"alterations": [(ALTERED_VALUE, CUT, 5, 0)]},
+    }
+    for name, row in cases.items():
+        write("fuzz_value", name, stored_value(document, **row))
+    sealed = {"settings": KEYRING, "frame": BARE, "seal": CURRENT}
+    declared = {
+        "plain": {"frame": BARE, "declared": MSGPACK},
+        "plain-remote": {"frame": BARE, "declared": MSGPACK, "settings": REMOTE},
+        "plain-with-keys": {"frame": BARE, "declared": MSGPACK, "settings": KEYRING},
+        "envelope": {"frame": BARE, "declared": MSGPACK, "envelope": INTEGERS},
+        "interop-envelope": {"frame": BARE, "declared": MSGPACK, "key": INTEROP, "envelope": BIN},
+        "interop-envelope-altered": {"frame": BARE, "declared": MSGPACK, "key": INTEROP, "envelope": BIN, "alterations": [(ALTERED_ENVELOPE, FLIP, 10, 1)]},
+        "sealed": {**sealed, "declared": MSGPACK},
+        "sealed-envelope": {**sealed, "declared": TENANT, "envelope": BIN},
+        "sealed-prefix": {**sealed, "declared": TENANT, "settings": KEYRING | PREFIX | REMOTE, "seal": PREVIOUS, "key": ODD},
+        "sealed-by-hash": {**sealed, "declared": TENANT, "settings": KEYRING | HASH},
+        "sealed-by-nobody": {**sealed, "declared": TENANT, "seal": OF_NOBODY},
+        "sealed-altered": {**sealed, "declared": TENANT, "alterations": [(ALTERED_PAYLOAD, FLIP, 30, 0)]},
+        "ck-run": {**sealed, "declared": CK_RUN},
+    }
+    for name, row in declared.items():
+        write("fuzz_value", f"declared-{name}", stored_value(document, **row))
+    for name, text in {"text": b"a lock, or a text", "cut": b"\x93\x01", "number": b"\x07"}.items():
+        write("fuzz_value", f"declared-{name}", stored_value(text, frame=BARE, declared=MSGPACK))
+    for name, text in {"not-utf8": b"\xa2a\xff", "levels-1025": b"\x91" * 1024 + b"\x90", "frame-magic": b"CK", "never-used": b"\xc1"}.items():
+        write("fuzz_value", f"document-{name}", stored_value(text))
+        write("fuzz_value", f"interop-{name}", stored_value(text, key=INTEROP, frame=BARE))
+    # A listing took it for sealed, and too short for that.
+    write("fuzz_value", "short-may-be-envelope", stored_value(b"", document="made-dataframe", envelope=NO_ENVELOPE))
+
+
+def commands() -> None:
+    time = (1_790_000_000_123).to_bytes(8, "big")
+    outputs = {"text": time + b"token\n", "empty": time, "bytes": time + b"\xff\0", "cut": time[:7], "nothing": b"", "half-a-character": time + b"\xc3"}
+    for name, value in outputs.items():
+        write("fuzz_ck_run", f"output-{name}", b"\0" + value)
+    for name, value in {"whole": bytes(8) + time, "cut": bytes(15), "long": bytes(17)}.items():
+        write("fuzz_ck_run", f"failure-{name}", b"\1" + value)
+
+
+def lacks() -> None:
+    rows = {
+        "plain": stored_value(msgpack.packb(DOCUMENT)),
+        "integers": stored_value(msgpack.packb(DOCUMENT), envelope=INTEGERS),
+        "legacy": stored_value(msgpack.packb(DOCUMENT), frame=LEGACY),
+        "sealed": stored_value(b'{"a": 1}' * 30, KEYRING | PREFIX, seal=PREVIOUS, document="json"),
+        "json": stored_value(b"[" + b"1.5, " * 200 + b"2]", document="json"),
+        "numpy": stored_value(bytes(90), document="made-numpy", numbers=(0, 2, 15)),
+        "arrow": stored_value(bytes(900), document="made-arrow"),
+        "dataframe": stored_value(bytes(range(60)), document="made-dataframe", numbers=(5, 3, 0)),
+        "long": stored_value(msgpack.packb(DOCUMENT), ALIGNED, document="made-long", numbers=(40, 0, 0)),
+        "interop": stored_value(b"\x91\xa1a", KEYRING, key=INTEROP, frame=BARE, seal=CURRENT),
+        "bare": stored_value(msgpack.packb(DOCUMENT), frame=BARE, envelope=INTEGERS),
+        "small": stored_value(b"[" + b"1.5, " * 200 + b"2]", SMALL, frame=LEGACY, document="json"),
+        "sealed-numpy": stored_value(bytes(90), KEYRING, seal=CURRENT, document="made-numpy", numbers=(0, 2, 15)),
+        "foreign": stored_value(b" " * 600 + b'{"no": "frame"}', frame=BARE, document="json"),
+    }
+    for name, value in rows.items():
+        for what, lack in enumerate(("one", "all", "cut")):
+            write("fuzz_lacks", f"{name}-{lack}", struct.pack(">BH", what, 0xFFFF) + value)
+
+
 if __name__ == "__main__":
     envelopes()
     structures()
@@ -629,5 +903,9 @@ if __name__ == "__main__":
     arrays()
     prefixed()
     keyrings()
+    memcached_servers()
     redis_servers()
     seals()
+    stored_values()
+    commands()
+    lacks()

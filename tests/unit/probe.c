@@ -1,6 +1,6 @@
 /*
  * layer-probe: what the layers make of bytes, for tests/unit/layers.py to compare
- * with cachekit, json, orjson and numpy.
+ * with cachekit, json, orjson and numpy; and what rules decide, for tables of cases.
  *
  * Requests come on stdin: mode, length u32 BE, bytes. Each is answered by one line of JSON.
  *
@@ -20,8 +20,18 @@
  *   m  a MessagePack document that is one             its columns
  *   j  a MessagePack document                         its JSON (l: how long that is; x: cancelled on the way)
  *
+ *   v  facts and a record (probe_versions.h)          what names a version of a Redis value
+ *   a  what follows memcached://, a line, keys        the servers, and which of them has each key (probe_servers.h;
+ *                                                     e: the SDK's list instead)
+ *
+ *   K  R  T  U  (probe_http.h)                    keys, waits, times to live and URLs of the CacheKit service
+ *
  * Those of k, h and u are texts with their length (u32 BE, 0xffffffff: none) before each.
  */
+#include "probe_http.h"
+#include "probe_servers.h"
+#include "probe_versions.h"
+
 #include "ckfs/bytes.h"
 #include "ckfs/bytestorage.h"
 #include "ckfs/cleanup.h"
@@ -117,7 +127,7 @@ static int probe_frame(const struct slice *value, const uint8_t *bytes, bool int
 	cleanup_with(kept_done) struct kept kept = {0};
 	const struct legacy_sink sink = {.write = kept_write, .restart = kept_restart, .arg = &kept};
 	const char *reason = NULL;
-	int r = frame_read(value, interop, &frame, &reason);
+	int r = frame_read(value, interop, FRAME_HEADER_MAX, NULL, &frame, &reason);
 	if (r == 0 && frame.maybe_legacy)
 		r = legacy_read(value, &sink, NULL, &frame);
 	if (r < 0)
@@ -350,7 +360,12 @@ static int probe_envelope(const struct slice *payload, bool quick)
 	int r = bytestorage_read(payload, quick, NULL, &e, &reason);
 	if (r == 0) {
 		document = malloc(bytestorage_room(&e) + 1);
-		r = document ? bytestorage_decode(&e, payload, true, NULL, document, &reason) : -ENOMEM;
+		r = document ? bytestorage_decode(&e, payload, true, NULL, document, NULL, &reason) : -ENOMEM;
+	}
+	if (r == 1 && document) {
+		cleanup_free uint8_t *block = malloc(e.compressed);
+		struct sink spare = {.p = block, .end = block + e.compressed};
+		r = block ? bytestorage_decode(&e, payload, true, NULL, document, &spare, &reason) : -ENOMEM;
 	}
 	if (r != 0) {
 		print_error(r, reason);
@@ -376,7 +391,7 @@ static int probe_walk(const uint8_t *bytes, size_t n)
 static int probe_columns(const uint8_t *bytes, size_t n)
 {
 	cleanup_with(buf_done) struct buf buf = {0};
-	bool known = msgpack_describe_columns(bytes, n, &buf);
+	bool known = msgpack_describe_columns(bytes, n, NULL, &buf) > 0;
 	printf("{\"columns\": %.*s", known ? (int)buf.length : 4, known ? buf.p : "null");
 	return 0;
 }
@@ -418,6 +433,16 @@ static int probe(uint8_t mode, const uint8_t *bytes, size_t n)
 		return probe_walk(bytes, n);
 	case 'm':
 		return probe_columns(bytes, n);
+	case 'v':
+		return probe_versions(bytes, n);
+	case 'a':
+	case 'e':
+		return probe_servers(bytes, n, mode == 'e');
+	case 'K':
+	case 'R':
+	case 'T':
+	case 'U':
+		return probe_http(mode, bytes, n);
 	default:
 		return -EINVAL;
 	}
