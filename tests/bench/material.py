@@ -29,10 +29,11 @@ class Table:
         return self.plain.stat().st_size
 
 
-def make_table(where: pathlib.Path, size: int) -> Table:
-    """Let cachekit store a table of about `size` bytes, and copy its Arrow document out."""
+def make_table(where: pathlib.Path, size: int, *arguments: str) -> Table:
+    """Let cachekit store a table of about `size` bytes, and copy its Arrow document out. The arguments go to reader.py."""
+    where.mkdir(exist_ok=True)
     cache = where / "table"
-    subprocess.run([sys.executable, str(READER), "make", str(cache), "--size", str(size)], check=True)
+    subprocess.run([sys.executable, str(READER), "make", str(cache), "--size", str(size), *arguments], check=True)
     (entry,) = cache.iterdir()
     plain = where / "plain.arrow"
     with open(entry, "rb") as source, open(plain, "wb") as target:

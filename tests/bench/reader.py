@@ -1,6 +1,6 @@
 """A process of its own that writes or reads the table, so that its peak memory can be told.
 
-    reader.py make CACHE --size BYTES     cachekit stores the table
+    reader.py make CACHE --size BYTES     cachekit stores the table (--columns, --batches)
     reader.py sdk CACHE                   cachekit reads it back and sums one column
     reader.py map FILE                    pyarrow.memory_map, and the same sum
 
@@ -40,13 +40,18 @@ def cached_table(cache: str, produce):
     return table
 
 
-def make(cache: str, size: int) -> None:
+def make(cache: str, size: int, columns: int, batches: int) -> None:
     import numpy
     import pyarrow
 
-    rows = size // (8 * COLUMNS)
+    rows = size // (8 * columns)
     random = numpy.random.default_rng(1)
-    cached_table(cache, lambda: pyarrow.table({f"c{i}": random.random(rows) for i in range(COLUMNS)}))()
+
+    def table():
+        whole = pyarrow.table({f"c{i}": random.random(rows) for i in range(columns)})
+        return pyarrow.Table.from_batches(whole.to_batches(max_chunksize=-(-rows // batches)))
+
+    cached_table(cache, table)()
     if not os.listdir(cache):
         raise SystemExit("cachekit stored nothing")
 
@@ -98,9 +103,11 @@ def main() -> None:
     parser.add_argument("action", choices=("make", "sdk", "map"))
     parser.add_argument("path")
     parser.add_argument("--size", type=int, default=1 << 30)
+    parser.add_argument("--columns", type=int, default=COLUMNS)
+    parser.add_argument("--batches", type=int, default=1)
     args = parser.parse_args()
     if args.action == "make":
-        make(args.path, args.size)
+        make(args.path, args.size, args.columns, args.batches)
     else:
         measure(read_with_sdk if args.action == "sdk" else read_mapped, args.path)
 

@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from collections.abc import Iterator
 
 import decoded
 import material
+import memcached
 import served
+import service
+import written
 from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, touch_memory
 
 MIB = 1 << 20
@@ -152,6 +156,34 @@ def cold(bench: Bench) -> Iterator[Figure]:
     yield Figure("cold `memory_map`, sum of all columns, with its verification", sums[2], sums[1])
 
 
+def column(bench: Bench) -> Iterator[Figure]:
+    """One of 32 columns of a table in 128 batches, mapped on a fresh mount: what a reader pays for what it does not look at."""
+    where = bench.scratch / "columns"
+    table = material.make_table(where, bench.size, "--columns", "32", "--batches", "128")
+    read: list[float] = []
+
+    def mapped(path: pathlib.Path) -> float:
+        return json.loads(subprocess.check_output([sys.executable, str(material.READER), "map", str(path)]))["seconds"]
+
+    def fresh(*options: str) -> float:
+        with mounted([*bench.ckfs, *options, str(table.cache)], bench.scratch) as mount:
+            took = mapped(mount.path / "arrow" / f"{table.hash}.arrow")
+            if options:
+                read.append(read_bytes(mount) / (table.size / 32))
+            return took
+
+    checked, unchecked, native = interleaved(bench.runs, fresh, lambda: fresh("-o", "verify=never"), lambda: mapped(table.plain))
+    shutil.rmtree(where)
+    yield Figure("one of 32 columns mapped, fresh mount, with its verification", checked, native, goal=7)
+    yield Figure("one of 32 columns mapped, fresh mount, `verify=never`", unchecked, native, goal=3)
+    yield Figure("… and what the daemon was asked for, in times of the column's bytes", read, unit="times", goal=2.2, goal_is_ratio=False)
+
+
+def read_bytes(mount: Mount) -> int:
+    text = (mount.path / ".ckfs" / "stats").read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("ckfs_read_bytes_total "))
+
+
 def listing(bench: Bench) -> Iterator[Figure]:
     """A directory of 100,000 entries, against as many names that cost nothing, and the directory itself."""
     cache = bench.scratch / "names"
@@ -275,9 +307,13 @@ ROWS = {
     "memory": memory,
     "warm": warm,
     "cold": cold,
+    "column": column,
     "listing": listing,
     "open": open_table,
     "small": small,
     **decoded.ROWS,
     **served.ROWS,
+    **written.ROWS,
+    **memcached.ROWS,
+    **service.ROWS,
 }
