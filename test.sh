@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # Installs what the tests need, builds, and runs them. Works on Debian 12 and 13.
-#   ./test.sh [LEG...] [pytest arguments]
+#   ./test.sh [ready] [LEG...] [pytest arguments]
 #
 #   plain    the build that users get, with the system's server: everything
-#   valkey   the same build, what talks to a server, with a Valkey
+#   memory   the same build: what measures the daemon's memory, for where plain is not run
+#   valkey   the same build, what talks to a server, with a Valkey; beside tsan, that one has it for what both would run
 #   asan     AddressSanitizer and UndefinedBehaviorSanitizer: everything but the daemon's memory, which a sanitizer makes many times larger
 #   tsan     ThreadSanitizer: what has threads
-#   quick    another name for plain
-# Without a LEG: all of them; with arguments only, all but valkey.
+#   quick    the same build, while one works: all but servers, readers and machines that fail, and load
+#   ready    no leg: installs and builds what the legs need, and runs no test
+# Without a LEG: plain, asan and tsan; without arguments valkey as well.
 set -euo pipefail
 cd "$(dirname "$0")"
 . tests/setup.sh
+export PYTHONDONTWRITEBYTECODE= # else each process compiles all tests again
 
-legs=()
-while [[ "${1:-}" =~ ^(plain|quick|valkey|asan|tsan)$ ]]; do
-	legs+=("${1/quick/plain}")
+legs=() ready=false
+while [[ "${1:-}" =~ ^(ready|plain|memory|quick|valkey|asan|tsan)$ ]]; do
+	if [ "$1" = ready ]; then ready=true; else legs+=("$1"); fi
 	shift
 done
 if [ ${#legs[@]} = 0 ]; then
@@ -24,20 +27,56 @@ fi
 has_leg() { [[ " ${legs[*]} " == *" $1 "* ]]; }
 
 # What these tests start: servers of their own, also those that one must kill, stop and split.
-server_tests=(tests/mount/test_redis{,_versions,_announcements,_balanced,_commands,_password_file,_faults,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
-thread_tests=(tests/mount/test_{versions,listing,decoded_cache}.py tests/mount/test_redis_{versions,announcements,balanced,password_file,faults,slow,hanging,tls_served}.py tests/fault)
+server_tests=(tests/mount/test_redis{,_versions,_announcements,_balanced,_commands,_password_file,_faults,_killed,_garbled,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
+thread_tests=(tests/unit/test_fuse_requests.py tests/mount/test_{versions,listing,killed_readers,decoded_cache}.py tests/mount/test_redis_{versions,announcements,balanced,password_file,faults,killed,garbled,slow,hanging,tls_served}.py tests/mount/test_memcached{,_listing,_faults}.py tests/mount/test_toy_store.py tests/mount/test_http{,_faults,_source}.py tests/fault)
 
-need_packages attr bindfs jq rsync man-db procps openssl redis-server
+quick_tests=(tests/unit tests/mount --ignore-glob '*/test_redis_*.py' --ignore-glob '*/mount/test_memcached_*.py' --ignore tests/mount/test_failing_calls.py --ignore tests/mount/test_killed_readers.py)
+
+need_packages attr bindfs jq rsync man-db procps openssl redis-server memcached
 need_build_packages
 need_python
+need_hardening_check
 werror=false
 [ -n "${CI:-}" ] && werror=true
 
-run() { # NAME BUILD ARGUMENT...
-	local name=$1 dir=$2
-	shift 2
-	say "tests: $name"
-	.venv/bin/python -m pytest -q -rs -n 2 --dist worksteal -p no:cacheprovider --ckfs "$dir/ckfs" "$@"
+# What is run: by number, a leg's name and its arguments for pytest.
+names=() arguments=()
+
+leg() { # NAME BUILD ARGUMENT...
+	arguments+=("$(printf '%q ' --ckfs "$2/ckfs" "${@:3}")")
+	names+=("$1")
+}
+
+# all_legs TITLE ARGUMENT...: runs them one after the other, and notes how each ended.
+all_legs() {
+	local number given=() status
+	for number in "${!names[@]}"; do
+		say "$1: ${names[number]}"
+		eval "given=(${arguments[number]})"
+		status=0
+		"${modestly[@]}" .venv/bin/python -m pytest -q -rs --dist worksteal -p no:cacheprovider "${@:2}" "${given[@]}" || status=$?
+		echo "$number $status" >>"$work/ended"
+	done
+}
+
+# What compares times runs first, and has the machine to itself. Then two things run at once: what starts servers, which have to answer in time and
+# wait most of it, and all the rest, which takes what that leaves of the processors. So these are busy, and nobody has to wait for them who may not.
+run_legs() {
+	local modestly=() beside=$(($(nproc) * 3 / 2))
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	all_legs "tests that compare times" -n 2 --times only
+	(
+		modestly=(nice -n 10)
+		all_legs "tests" -n "$beside" --times without --servers without
+	) >"$work/rest" 2>&1 &
+	all_legs "tests that start servers" -n "$beside" --times without --servers only
+	wait
+	cat "$work/rest"
+	# 5: there was none, which is a failure when a leg had none at all.
+	awk -v legs=${#names[@]} '
+		{ runs++; if ($2 != 5) some[$1] = 1; if ($2 != 0 && $2 != 5) failed = 1 }
+		END { for (n = 0; n < legs; n++) if (!some[n]) failed = 1; exit failed || runs != 3 * legs }' "$work/ended"
 }
 
 # The user's build takes the system's hiredis, with TLS or without; a sanitizer's has to have it.
@@ -48,25 +87,37 @@ sanitized() { # DIRECTORY SANITIZER
 	CC=clang build "$1" -Dtls=enabled ${hiredis_path:+-Dpkg_config_path="$hiredis_path"} -Dwerror=$werror -Dfuzz=enabled -Db_sanitize="$2" -Db_lundef=false --buildtype=debugoptimized
 }
 
-if has_leg plain || has_leg valkey; then
+if has_leg quick || has_leg plain || has_leg memory || has_leg valkey; then
 	say "build"
 	build build -Dwerror=$werror -Dfuzz=enabled -Dbench=enabled
 fi
 
-if has_leg plain; then run "plain build" build "${@:-tests}"; fi
+if has_leg quick; then leg "quick" build "${@:-${quick_tests[@]}}"; fi
 
+if has_leg plain; then leg "plain build" build "${@:-tests}"; fi
+
+if has_leg memory; then leg "memory" build -m memory "${@:-tests}"; fi
+
+server=()
 if has_leg valkey; then
 	need_valkey
-	run "$("$valkey" --version | cut -d' ' -f1-3)" build --redis-server "$valkey" -m "not memory" "${@:-${server_tests[@]}}"
+	server=(--redis-server "$valkey")
+	if has_leg tsan && [ $# = 0 ]; then
+		for name in "${thread_tests[@]}"; do server_tests=("${server_tests[@]/#$name}"); done
+		mapfile -t server_tests < <(printf '%s\n' "${server_tests[@]}" | grep .)
+	fi
+	leg "$("$valkey" --version | cut -d' ' -f1-3)" build "${server[@]}" -m "not memory" "${@:-${server_tests[@]}}"
 fi
 
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 if has_leg asan; then
 	sanitized build-asan address,undefined
-	run "ASan and UBSan" build-asan -m "not memory" "${@:-tests}"
+	leg "ASan and UBSan" build-asan -m "not memory" "${@:-tests}"
 fi
 
 if has_leg tsan; then
 	sanitized build-tsan thread
-	run "TSan" build-tsan -m "not memory" "${@:-${thread_tests[@]}}"
+	leg "TSan" build-tsan "${server[@]}" -m "not memory" "${@:-${thread_tests[@]}}"
 fi
+
+if ! $ready; then run_legs; fi

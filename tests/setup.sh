@@ -85,6 +85,20 @@ need_valkey() {
 	echo $version >"$to/version"
 }
 
+# need_hardening_check: one program out of devscripts, which as a package brings more than forty others, in .venv/hardening.
+need_hardening_check() {
+	local to=$PWD/.venv/hardening work
+	if command -v hardening-check >/dev/null || [ -x "$to/hardening-check" ]; then return; fi
+	say "fetching hardening-check into $to"
+	need_packages perl binutils
+	work=$(mktemp -d)
+	as_root apt-get update -qq
+	(cd "$work" && apt-get download -qq -o APT::Sandbox::User=root devscripts && dpkg-deb -x devscripts_*.deb .)
+	mkdir -p "$to"
+	install "$work/usr/bin/hardening-check" "$to"
+	rm -rf "$work"
+}
+
 # pkg_config_file PREFIX NAME REQUIRES: its version is in its header.
 pkg_config_file() {
 	local major minor
@@ -105,4 +119,4 @@ build() {
 	ninja -C "$dir" >"$dir/ninja.log" 2>&1 || { cat "$dir/ninja.log" >&2; exit 1; }
 }
 
-BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev libfuse3-dev fuse3 libsodium-dev libmsgpack-dev liblz4-dev libxxhash-dev libhiredis-dev python3-venv)
+BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev libfuse3-dev fuse3 libsodium-dev libmsgpack-dev liblz4-dev libxxhash-dev libhiredis-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev python3-venv)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, mounts, until  # noqa: F401 - a fixture
-from helpers import read
+from helpers import escaped, read
 
 # Help and version
 
@@ -74,6 +74,18 @@ def test_debug_stays_in_the_foreground_and_tells_of_requests(command):
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.mark.parametrize("key, told", [("key", "ok"), ("no\tkey\n", "No such file or directory")])
+def test_debug_tells_what_is_asked_of_the_source(command, key, told):
+    process = command.start("-d", command.source, command.point)
+    with contextlib.suppress(FileNotFoundError):
+        read(command.point / os.fsdecode(escaped(key)))
+    process.terminate()
+    lines = process.communicate(timeout=20)[1].decode().splitlines()
+    shown = key.replace("\t", r"\x09").replace("\n", r"\x0a")
+    assert [line for line in lines if re.fullmatch(rf"ckfs: (file|redis): find {re.escape(shown)}: {told}, \d+ us", line)]
+    assert not [line for line in lines if re.match("ckfs: (file|redis): .*value", line)], "values are nobody's business"
 
 
 def test_one_directory_can_be_mounted_twice(command):

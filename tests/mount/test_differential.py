@@ -9,6 +9,7 @@ import json
 import math
 import random
 import struct
+import time
 import uuid
 
 import msgpack
@@ -35,6 +36,7 @@ from documents import (
 )
 from helpers import failure, read
 from readings import parsed, same, tree
+from whole_values import Maker, differences, judging, mutated
 
 FIXED_OFFSETS = st.integers(-1439, 1439).map(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes)))
 SCALARS = st.one_of(
@@ -273,25 +275,6 @@ def judged(payload: bytes) -> bytes | None:
     return document
 
 
-def mutated(value: bytes, numbers: random.Random) -> bytes:
-    """The value with a few bytes replaced, removed or put in."""
-    changed = bytearray(value)
-    for _ in range(numbers.randrange(1, 4)):
-        at = numbers.randrange(len(changed))
-        kind = numbers.randrange(4)
-        if kind == 0:
-            changed[at] = numbers.choice([0, 1, 0x7F, 0x80, 0x90, 0x94, 0xC0, 0xC1, 0xC4, 0xC6, 0xCC, 0xDC, 0xDD, 0xFF])
-        elif kind == 1:
-            changed[at] ^= 1 << numbers.randrange(8)
-        elif kind == 2:
-            del changed[at : at + numbers.randrange(1, 4)]
-        else:
-            changed[at:at] = numbers.randbytes(numbers.randrange(1, 4))
-        if not changed:
-            break
-    return bytes(changed)
-
-
 SEEDS = {
     "bin": envelope(SMALL),
     "integers": envelope_by_hand(SMALL, data=list(literals(SMALL))),
@@ -352,3 +335,40 @@ def test_an_altered_sealed_entry_never_opens(shared_cache, laboratory):
         if changed != bytes(payload) and failure(laboratory / f"msgpack/{key}.msgpack") not in ("EBADMSG", "EUCLEAN"):
             opened_all_the_same.append(changed)
     assert opened_all_the_same == []
+
+
+@pytest.mark.decoding_only
+@pytest.mark.parametrize(
+    "wrong", [{"data": b"\x10a"}, {"checksum": [0] * 8}, {"checksum": 7}, {"size": -1}, {"format": "msgpacc", "size": 1}], ids=str
+)
+def test_an_unannounced_envelope_that_went_wrong_is_no_document_of_auto(shared_cache, laboratory, wrong):
+    """Writers of old wrote envelopes without saying so. The package's `default` shows what is in the array; its `auto` refuses what is so shaped."""
+    payload = envelope_by_hand(SMALL, **wrong)
+    shown = {}
+    for serializer in ("auto", "AutoSerializer", "default"):
+        value = framed(payload, compressed=False, serializer=serializer)
+        shared_cache.set("went wrong", value)
+        shown[serializer] = failure(laboratory / "msgpack/went wrong.msgpack")
+    assert shown == {"auto": "EUCLEAN", "AutoSerializer": "EUCLEAN", "default": None}
+
+
+# Whole values: what the package writes, altered in any layer, or more than one
+
+
+WHOLE_VALUES = 1500
+
+
+@pytest.mark.decoding_only
+def test_whole_values_open_just_where_the_package_opens_them(request, shared_cache, laboratory):
+    """`--fuzz-seconds` goes on with more of them for so long."""
+    until = time.monotonic() + request.config.getoption("--fuzz-seconds")
+    wrong = {}
+    with judging():
+        for number in itertools.count():
+            if len(wrong) > 20 or (number >= WHOLE_VALUES and time.monotonic() >= until):
+                break
+            value = Maker(number).value(f"whole {number % 50}")
+            shared_cache.write(value.key, value.stored)
+            if difference := differences(laboratory, value):
+                wrong[number] = (difference, value)
+    assert wrong == {}

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 
+import msgpack
 import numpy as np
 import pyarrow
 import pytest
@@ -14,6 +15,8 @@ from conftest import Mount, mounted
 from documents import FOREIGN, MASTER, ROWS, SMALL, envelope, framed, key_of, store
 from helpers import EXTENSION, failure, lookup_failure, read
 from readings import parsed, same, tree
+
+pytestmark = pytest.mark.shared_mount
 
 VIEWS = ("root", "raw", "frame", "msgpack", "json", "arrow", "npy")
 DECODED = ("msgpack", "json", "arrow", "npy")
@@ -188,20 +191,20 @@ def test_the_size_of_another_writers_document_is_right_before_the_first_read(lib
 @pytest.mark.parametrize("depth", [255, 900, 1000, 1024])
 @pytest.mark.parametrize("opening, closing, json_opening", [(b"\x91", b"\xc0", "["), (b"\x81\xa1a", b"\xc0", '{"a":'), (b"\x81\xc0", b"\xc0", '{"null":')])
 def test_json_of_a_deep_document_is_whole(cache, mnt, depth, opening, closing, json_opening):
-    cache.set("deep", framed(envelope(opening * depth + closing)))
-    text = read(mnt / "json/deep.json").decode().replace(" ", "")
+    cache.set(cache.key, framed(envelope(opening * depth + closing)))
+    text = read(mnt / f"json/{cache.key}.json").decode().replace(" ", "")
     assert text == json_opening * depth + "null" + ("]" if json_opening == "[" else "}") * depth + "\n"
 
 
 def test_integers_over_64_bits_of_a_double_stay_exact(cache, mnt):
-    store(cache, "k", [2**64 - 1, -(2**63), 2**53 + 1])
-    assert json.loads(read(mnt / "json/k.json")) == [2**64 - 1, -(2**63), 2**53 + 1]
+    store(cache, cache.key, [2**64 - 1, -(2**63), 2**53 + 1])
+    assert json.loads(read(mnt / f"json/{cache.key}.json")) == [2**64 - 1, -(2**63), 2**53 + 1]
 
 
 @pytest.mark.parametrize("value, text", [(0.1, "0.1"), (1e22, "1e22"), (5e-324, "5e-324"), (1 / 3, "0.3333333333333333"), (1.7976931348623157e308, None)])
 def test_doubles_are_in_their_shortest_form(cache, mnt, value, text):
-    store(cache, "k", value)
-    shown = read(mnt / "json/k.json").decode().strip()
+    store(cache, cache.key, value)
+    shown = read(mnt / f"json/{cache.key}.json").decode().strip()
     assert (float(shown), len(shown) <= len(text or repr(value)) + 1) == (value, True)
 
 
@@ -222,21 +225,21 @@ OPAQUE = {
 
 @pytest.mark.parametrize("name", OPAQUE)
 def test_a_foreign_value_is_no_document(cache, mnt, name):
-    cache.set("foreign", OPAQUE[name])
-    shown = {view: failure(path(mnt, view, "foreign")) for view in DECODED}
-    assert (shown, read(mnt / "foreign")) == (dict.fromkeys(DECODED, "ENOENT"), OPAQUE[name])
+    cache.set(cache.key, OPAQUE[name])
+    shown = {view: failure(path(mnt, view, cache.key)) for view in DECODED}
+    assert (shown, read(mnt / cache.key)) == (dict.fromkeys(DECODED, "ENOENT"), OPAQUE[name])
 
 
 @pytest.mark.file_only
 @pytest.mark.parametrize("view", ["msgpack", "json"])
 def test_an_interop_value_is_not_known_by_its_hash(cache, mnt, view):
-    ROWS["interop"].write(cache, key_of("interop"))
-    assert failure(mnt / view / (cache.hash(key_of("interop")) + EXTENSION[view])) == "ENOENT"
+    ROWS["interop"].write(cache, cache.interop_key)
+    assert failure(mnt / view / (cache.hash(cache.interop_key) + EXTENSION[view])) == "ENOENT"
 
 
 def test_an_envelope_under_an_interop_key_is_a_document_of_four_elements(cache, mnt):
-    cache.set(key_of("interop"), envelope(SMALL))
-    assert read(path(mnt, "msgpack", key_of("interop"))) == envelope(SMALL)
+    cache.set(cache.interop_key, envelope(SMALL))
+    assert read(path(mnt, "msgpack", cache.interop_key)) == envelope(SMALL)
 
 
 # Listings
@@ -245,10 +248,29 @@ def test_an_envelope_under_an_interop_key_is_a_document_of_four_elements(cache, 
 def test_a_format_directory_lists_just_the_entries_that_have_its_view(cache, mnt):
     for row in ROWS:
         if not ROWS[row].sealing and not ROWS[row].interop:
-            ROWS[row].write(cache, key_of(row))
+            ROWS[row].write(cache, key_of(row, cache.key))
     rows = [row for row in ROWS if not ROWS[row].sealing and not ROWS[row].interop]
-    expected = {view: {cache.listed(key_of(row)) + EXTENSION[view] for row in rows if view in ROWS[row].views} for view in DECODED}
+    expected = {view: {cache.listed(key_of(row, cache.key)) + EXTENSION[view] for row in rows if view in ROWS[row].views} for view in DECODED}
     assert {view: set(os.listdir(mnt / view)) for view in DECODED} == expected
+
+
+@pytest.mark.parametrize(
+    "document, original_type, serializer",
+    [
+        ({"columns": [], "index": None, "data": {}}, "dataframe", "auto"),
+        ({"a": 1, "b": 2, "c": 3, "d": 4}, "msgpack", "default"),
+        ([b"", b"12345678", 0, "msgpack"], "msgpack", "default"),
+        ([], "msgpack", "default"),
+        (None, "msgpack", "default"),
+    ],
+    ids=str,
+)
+def test_a_small_document_is_listed_where_it_opens(cache, mnt, document, original_type, serializer):
+    """Its first bytes do not tell whether it is an envelope: it was taken for sealed, and under 28 bytes nothing is."""
+    cache.set(cache.key, framed(msgpack.packb(document), original_type, compressed=False, serializer=serializer))
+    listed = {view: os.listdir(mnt / view) for view in ("msgpack", "json")}
+    assert msgpack.unpackb(read(mnt / f"msgpack/{cache.listed(cache.key)}.msgpack")) == document
+    assert listed == {view: [cache.listed(cache.key) + EXTENSION[view]] for view in ("msgpack", "json")}
 
 
 def sizes_shown(m) -> dict[str, int]:
@@ -264,7 +286,7 @@ def sizes_shown(m) -> dict[str, int]:
 
 def test_the_sizes_that_ls_shows_are_the_lengths_read_before_and_after(cache, mount):
     for row in ROWS:
-        ROWS[row].write(cache, key_of(row))
+        ROWS[row].write(cache, key_of(row, cache.key))
     m = mount(cache, env={"CACHEKIT_MASTER_KEY": MASTER})
     before = sizes_shown(m)
     lengths = {name: len(read(m / name)) for name in before}

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from conftest import mounted
 from entries import (  # noqa: F401 - fixtures
     DIRECTORIES,
     FORMATS,
@@ -22,8 +23,11 @@ from entries import (  # noqa: F401 - fixtures
     opening,
     outcome,
     slurp,
+    store_broken,
     until,
 )
+
+pytestmark = pytest.mark.on_http
 
 
 @pytest.mark.file_only
@@ -55,6 +59,7 @@ class TestTruncatedUnderAnOpenFile:
         assert slurp(mnt / "other") == b"value"
 
 
+@pytest.mark.shared_mount
 class TestReadOnly:
     ATTEMPTS = {
         "open to write": lambda f, d: os.open(f, os.O_WRONLY),
@@ -81,22 +86,22 @@ class TestReadOnly:
 
     @pytest.mark.parametrize("attempt", ATTEMPTS)
     def test_a_change_gives_erofs(self, cache, mnt, attempt):
-        cache.put("k", TABLE, "arrow")
-        files = {"raw": "raw/k", "frame": "frame/k", "arrow": "arrow/k.arrow", "meta": "meta/k.json"}
+        cache.put(cache.key, TABLE, "arrow")
+        files = {"raw": f"raw/{cache.key}", "frame": f"frame/{cache.key}", "arrow": f"arrow/{cache.key}.arrow", "meta": f"meta/{cache.key}.json"}
         results = {d: outcome(self.ATTEMPTS[attempt], mnt / f, mnt / d) for d, f in files.items()}
         assert results == dict.fromkeys(files, "EROFS")
 
     def test_a_change_in_the_root_gives_erofs(self, cache, mnt):
-        cache.set("k", b"value")
+        cache.set(cache.key, b"value")
         attempts = {name: call for name, call in self.ATTEMPTS.items() if name != "rmdir"}
-        results = {name: outcome(call, mnt / "k", mnt.path) for name, call in attempts.items()}
+        results = {name: outcome(call, mnt / cache.key, mnt.path) for name, call in attempts.items()}
         assert results == dict.fromkeys(attempts, "EROFS")
 
     def test_the_entry_stays_as_it_was(self, cache, mnt):
-        cache.set("k", b"value")
+        cache.set(cache.key, b"value")
         before = cache.contents()
         for call in self.ATTEMPTS.values():
-            outcome(call, mnt / "raw/k", mnt / "raw")
+            outcome(call, mnt / f"raw/{cache.key}", mnt / "raw")
         assert (len(before), cache.contents()) == (1, before)
 
 
@@ -136,6 +141,7 @@ class TestLog:
         self.lines(mnt, cache, "second")
         assert len(self.lines(mnt, cache, "malformed")) == 1
 
+    @pytest.mark.not_on_http("keys of other characters")
     def test_a_hostile_key_stays_in_one_line_without_control_bytes(self, cache, mnt):
         key = "evil\nckfs: all is well\x1b[2J\r\x07\x7f"
         cache.set(key, b"CK\x02 and more")
@@ -149,6 +155,7 @@ class TestLog:
         until(lambda: mnt.log())
         assert re.search(rb"[^\n\x20-\x7e]", mnt.stderr.read_bytes()) is None
 
+    @pytest.mark.not_on_http("keys of other characters")
     def test_a_line_is_bounded(self, cache, mnt):
         cache.set("long" * 3000, frame({"s": "x" * 100_000, "m": {"format": "f" * 100_000}}))
         cache.set("malformed", MALFORMED["megabytes-of-no-json"])
@@ -158,6 +165,7 @@ class TestLog:
         self.lines(mnt, cache, "malformed")
         assert max(map(len, mnt.log().splitlines())) <= 2048
 
+    @pytest.mark.not_on_http("listings")
     def test_a_good_entry_logs_nothing(self, cache, mnt):
         cache.put("good", TABLE, "arrow")
         for name in ("good", "raw/good", "frame/good", "arrow/good.arrow", "meta/good.json"):
@@ -166,25 +174,30 @@ class TestLog:
         assert mnt.log() == ""
 
 
-class TestNothingElseIsHarmed:
-    def fail_everywhere(self, cache, m):
-        """Meet every bad entry in every view once."""
-        for name in cache.names():
+GOOD = {"arrow": {"good-arrow"}, "npy": {"good-npy"}, "msgpack": {"good-msgpack"}, "json": {"good-orjson", "good-msgpack"}}
+
+
+@pytest.fixture(scope="module")
+def known(ckfs, shared_cache):
+    """A mount of a broken cache in which every bad entry was met in every view, and the good ones were opened by name."""
+    store_broken(shared_cache)
+    with mounted(ckfs, shared_cache) as m:
+        for name in shared_cache.names():
             opening(m / name)
             for directory in DIRECTORIES:
                 opening(m / directory / name)
+        assert {opening(m / key) for keys in GOOD.values() for key in keys} == {"OK"}
+        yield m
 
-    def test_good_entries_are_served_among_bad_ones(self, broken, mount):
-        m = mount(broken)
-        self.fail_everywhere(broken, m)
+
+class TestNothingElseIsHarmed:
+    def test_good_entries_are_served_among_bad_ones(self, known):
         names = ("good-npy", "npy/good-npy.npy", "json/good-orjson.json", "arrow/good-arrow.arrow", "good-foreign")
-        assert {name: opening(m / name) for name in names} == dict.fromkeys(names, "OK")
+        assert {name: opening(known / name) for name in names} == dict.fromkeys(names, "OK")
 
     @pytest.mark.parametrize("directory", ["", *DIRECTORIES])
-    def test_ls_l_exits_0_once_the_bad_ones_are_known(self, broken, mount, directory):
-        m = mount(broken)
-        self.fail_everywhere(broken, m)
-        done = subprocess.run(["ls", "-l", m / directory], capture_output=True)
+    def test_ls_l_exits_0_once_the_bad_ones_are_known(self, known, directory):
+        done = subprocess.run(["ls", "-l", known / directory], capture_output=True)
         assert (done.returncode, done.stderr) == (0, b"")
 
     @pytest.mark.parametrize("directory", ["", "raw", "frame", "arrow", "npy", "meta"])
@@ -192,19 +205,15 @@ class TestNothingElseIsHarmed:
         done = subprocess.run(["ls", "-l", mount(broken) / directory], capture_output=True)
         assert (done.returncode, done.stderr) == (0, b"")
 
-    def test_what_failed_is_left_out_of_the_format_directories(self, broken, mount):
-        m = mount(broken)
-        self.fail_everywhere(broken, m)
-        listed = {format: [os.path.splitext(name)[0] for name in os.listdir(m / format)] for format in FORMATS}
-        good = {"arrow": ["good-arrow"], "npy": ["good-npy"], "msgpack": ["good-msgpack"], "json": ["good-orjson", "good-msgpack"]}
-        assert {format: set(names) for format, names in listed.items()} == {format: {broken.listed(key) for key in keys} for format, keys in good.items()}
+    def test_what_failed_is_left_out_of_the_format_directories(self, known):
+        listed = {format: {os.path.splitext(name)[0] for name in os.listdir(known / format)} for format in FORMATS}
+        assert listed == GOOD
 
-    def test_what_failed_still_gives_its_errno_by_name(self, broken, mount):
-        m = mount(broken)
-        self.fail_everywhere(broken, m)
-        os.listdir(m / "arrow")
-        assert opening(m / "arrow/arrow-altered.arrow") == "EBADMSG"
+    def test_what_failed_still_gives_its_errno_by_name(self, known):
+        os.listdir(known / "arrow")
+        assert opening(known / "arrow/arrow-altered.arrow") == "EBADMSG"
 
+    @pytest.mark.not_on_http("listings")
     def test_a_repaired_entry_is_listed_again(self, broken, mount):
         m = mount(broken)
         opening(m / "arrow/arrow-altered.arrow")
@@ -212,18 +221,15 @@ class TestNothingElseIsHarmed:
         assert {f"{broken.listed('arrow-altered')}.arrow", "arrow-altered.arrow"} & set(os.listdir(m / "arrow"))
 
     @pytest.mark.parametrize("directory", ["", "raw", "frame", "meta"])
+    @pytest.mark.not_on_http("listings")
     def test_the_root_raw_frame_and_meta_list_all(self, broken, mount, directory):
         m = mount(broken)
         names = {os.path.splitext(name)[0] for name in entries_of(m / directory)}
         assert names == broken.names() - {broken.listed(key) for key in broken.write_misses("miss-")}
 
-    def test_all_that_the_format_directories_list_opens_once_the_bad_ones_are_known(self, broken, mount):
-        m = mount(broken)
-        self.fail_everywhere(broken, m)
-        plain = tuple(os.path.join(m, name) for name in ("raw", *entries_of(m)))
-        assert {path: result for path, result in everything(m).items() if not path.startswith(plain)} == {}
+    def test_all_that_the_format_directories_list_opens_once_the_bad_ones_are_known(self, known):
+        plain = tuple(os.path.join(known, name) for name in ("raw", *entries_of(known)))
+        assert {path: result for path, result in everything(known).items() if not path.startswith(plain)} == {}
 
-    def test_the_daemon_lives_on(self, broken, mount):
-        m = mount(broken)
-        self.fail_everywhere(broken, m)
-        assert m.process.poll() is None
+    def test_the_daemon_lives_on(self, known):
+        assert known.process.poll() is None

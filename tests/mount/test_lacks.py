@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 
+import msgpack
 import pandas as pd
 import pytest
 
@@ -22,7 +23,8 @@ from commands import ENVIRONMENT, command, complaint, until  # noqa: F401 - a fi
 from conftest import Mount
 from documents import MASTER, columnar, opened, seal, store
 from entries import spooled
-from helpers import failure, listing, lookup_failure, memory, meta, read, xattrs
+from failing_calls import Failing, compiled
+from helpers import failure, legacy, listing, lookup_failure, memory, meta, read, v3, xattrs
 from redis_server import db, server  # noqa: F401 - fixtures
 from test_decoded_cache import MIB, fill
 
@@ -196,32 +198,13 @@ OF_A_FILE = [
 
 
 @pytest.fixture(scope="module")
-def shim(tmp_path_factory):
-    """A library that lets calls fail."""
-    path = tmp_path_factory.mktemp("shim") / "faults.so"
-    source = pathlib.Path(__file__).with_name("faults.c")
-    subprocess.run(["gcc", "-shared", "-fPIC", "-D_GNU_SOURCE", "-o", path, source, "-ldl"], check=True)
-    return path
-
-
-class Faults:
-    def __init__(self, directory: pathlib.Path, shim: pathlib.Path):
-        self.directory = directory
-        self.env = {"LD_PRELOAD": str(shim), "FAULTS": str(directory)}
-
-    @contextlib.contextmanager
-    def of(self, call: str, number: int):
-        ready = self.directory / "ready"
-        ready.write_text(str(number))
-        ready.rename(self.directory / call)
-        yield
-        (self.directory / call).unlink()
+def library(tmp_path_factory):
+    return compiled(tmp_path_factory.mktemp("failing"))
 
 
 @pytest.fixture
-def faults(tmp, shim):
-    (tmp / "faults").mkdir()
-    return Faults(tmp / "faults", shim)
+def failing(tmp, library):
+    return Failing(tmp / "calls", library)
 
 
 def told_of_a_file(number: int) -> str:
@@ -230,12 +213,12 @@ def told_of_a_file(number: int) -> str:
 
 
 @pytest.mark.parametrize("path", [DECODED, "json/k.json"])
-def test_no_error_of_the_spool_is_one_of_the_entry(cache, mount, spool, faults, path):
+def test_no_error_of_the_spool_is_one_of_the_entry(cache, mount, spool, failing, path):
     """The document has a size that is known; the JSON grows."""
     fill(cache, "k", mib=2)
-    m = mount(cache, "cache_size=64K", f"spool_dir={spool}", env=faults.env)
+    m = mount(cache, "cache_size=64K", f"spool_dir={spool}", env=failing.env)
     for number in OF_A_FILE:
-        with faults.of("posix_fallocate", number):
+        with failing.all("posix_fallocate64", number):
             assert (os.strerror(number), failure(m / path)) == (os.strerror(number), told_of_a_file(number))
         assert m.log_lines("json/k") == [] == m.log_lines("msgpack/k")
     assert failure(m / path) is None
@@ -243,12 +226,12 @@ def test_no_error_of_the_spool_is_one_of_the_entry(cache, mount, spool, faults, 
 
 @pytest.mark.file_only
 @pytest.mark.parametrize("path", [DECODED, "json/k.json"])
-@pytest.mark.parametrize("call", ["pread", "pread first"])
-def test_no_error_of_the_disk_is_one_of_the_entry(cache, mount, faults, path, call):
+@pytest.mark.parametrize("call", ["pread rest", "pread first"])
+def test_no_error_of_the_disk_is_one_of_the_entry(cache, mount, failing, path, call):
     fill(cache, "k", mib=1)
-    m = mount(cache, env=faults.env)
+    m = mount(cache, env=failing.env)
     for number in (errno.EUCLEAN, errno.EBADMSG, errno.EFBIG, errno.ENODATA, errno.ENOENT, errno.ENOKEY, errno.EOPNOTSUPP, errno.EIO):
-        with faults.of(call, number):
+        with failing.all(call, number):
             assert (os.strerror(number), failure(m / path)) == (os.strerror(number), "EIO")
     assert failure(m / path) is None
 
@@ -286,6 +269,27 @@ def test_a_limit_on_the_size_of_files_is_none_on_memory(cache, started_by):
         assert json.loads(read(m / "json/k.json"))[-1] == (1 << 21) - 1
 
 
+def test_a_small_document_grows_where_the_size_of_files_is_limited(cache, started_by):
+    store(cache, "k", list(range(1 << 20, (1 << 20) + 700)))
+    m = started_by("trap '' XFSZ; exec CKFS")(cache)
+    with within(m, resource.RLIMIT_FSIZE, 51200):
+        assert json.loads(read(m / "json/k.json"))[-1] == (1 << 20) + 699
+
+
+@pytest.mark.parametrize("size", ["0", "1"])
+def test_what_has_no_bytes_is_made_where_nothing_fits(cache, mount, size):
+    """Nothing of it lies on the disk that it goes to."""
+    cache.set("empty", legacy(b""))
+    cache.set("frame", v3(msgpack.packb({"a": 1}), {"format": "msgpack", "compressed": False, "original_type": "dataframe", "encoding": "utf-8"}))
+    m = mount(cache, f"cache_size={size}")
+    for _ in range(3):
+        assert read(m / "empty") == b""
+        assert meta(m, "frame")["document"]
+        time.sleep(1.2)  # until it is not kept any more
+    assert m.process.poll() is None
+
+
+@pytest.mark.memory  # a sanitizer ends the process when it gets none for itself, as for the next thread
 def test_no_memory_is_told_once_and_of_no_entry(cache, mount):
     fill(cache, "k", mib=32)
     m = mount(cache, "cache_size=1G")
@@ -365,12 +369,14 @@ def start_with_threads(command, games, count: int, log) -> subprocess.Popen:
 @pytest.mark.memory
 @pytest.mark.file_only
 def test_who_gets_no_threads_is_served_by_those_there_are(command, cache, games):
-    """The main thread, one for signals and one for requests; libfuse wants more with each request, and says so."""
+    """The main thread, one for signals and one for requests, and the process that unmounts; libfuse wants more with each request, and says so."""
     fill(cache, *"abcdef", mib=2)
     cache.give(pwd.getpwnam("games").pw_uid)
     with open(command.tmp / "log", "wb") as log:
-        process = start_with_threads(command, games, 3, log)
+        process = start_with_threads(command, games, 4, log)
     try:
+        # Who looks is another process of that user: not before it has what it gets.
+        assert until(lambda: len(os.listdir(f"/proc/{process.pid}/task")) == 3)
         assert until(lambda: command(command.point / "key", program=[*games, "cat"]).stdout == "value")
         texts = [command(command.point / f"json/{key}.json", program=[*games, "cat"]).stdout for key in "abcdef"]
         assert [len(json.loads(text)) for text in texts] == [2048] * 6
@@ -382,13 +388,15 @@ def test_who_gets_no_threads_is_served_by_those_there_are(command, cache, games)
 
 @pytest.mark.memory
 @pytest.mark.file_only
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_too_few_threads_to_mount_are_said(command, games, count):
     with open(command.tmp / "log", "wb") as log:
         process = start_with_threads(command, games, count, log)
     assert process.wait(30) == 1
-    text = (command.tmp / "log").read_text()
-    assert (text.count("\n"), "thread" in text, "Resource temporarily unavailable" in text) == (1, True, True)
+    lines = (command.tmp / "log").read_text().splitlines()
+    # What unmounts is a process, too: where there can be none, the mount that is left is told.
+    left = [f"ckfs: {command.point}: could not be unmounted; run fusermount3 -u -z {command.point}"] if count == 2 else []
+    assert ("thread" in lines[-1], "Resource temporarily unavailable" in lines[-1], lines[:-1]) == (True, True, left)
 
 
 
@@ -434,10 +442,10 @@ OF_A_CONNECTION = {
 
 
 @pytest.mark.parametrize("number", OF_A_CONNECTION, ids=errno.errorcode.get)
-def test_what_the_machine_refuses_is_none_of_the_servers_answers(server, db, mount, faults, number):  # noqa: F811
+def test_what_the_machine_refuses_is_none_of_the_servers_answers(server, db, mount, failing, number):  # noqa: F811
     db.set("k", b"v")
-    m = mount(server.tcp, env=faults.env)
-    with faults.of("connect", number):
+    m = mount(server.tcp, env=failing.env)
+    with failing.all("connect", number):
         db.client_kill_filter(_type="normal", skipme=True)
         db.client_kill_filter(_type="pubsub", skipme=True)
         assert lookup_failure(m / "k") == OF_A_CONNECTION[number]

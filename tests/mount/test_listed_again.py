@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import subprocess
 import time
 
 import pytest
@@ -21,13 +23,17 @@ def listed(request, tmp, mount):
     """A cache, and a mount that has listed it twice."""
     with memory_directory() as memory:
         cache = FileCache((memory if request.param == "memory" else tmp) / "cache")
-        for key in ("k", *STAYS):
-            cache.set(key, ENTRY, ttl=3600)
+        write_all(cache, "k", *STAYS)
         # What has just changed is not relied on.
         time.sleep(0.1)
         m = mount(cache)
         assert len(names(m)) == len(names(m)) == len(STAYS) + 1
         yield cache, m
+
+
+def write_all(cache, *keys: str) -> None:
+    for key in keys:
+        cache.write(key, ENTRY, int(time.time()) + 3600)
 
 
 def names(m) -> set[str]:
@@ -107,6 +113,50 @@ class TestAnEntryThatChangesAfterAListing:
         assert opening(m / f"frame/{STAYS[0]}") == "OK"
 
 
+@pytest.fixture
+def twins(tmp):
+    """Two cache directories on filesystems of their own, and keys whose two files have one inode number and one time of change."""
+    with contextlib.ExitStack() as stack:
+        for name in ("one", "other"):
+            (tmp / name).mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp / name], check=True)
+            stack.callback(subprocess.run, ["umount", "-l", tmp / name])
+        one, other = FileCache(tmp / "one"), FileCache(tmp / "other")
+        stored = [(one, FileCache.entry_header() + ENTRY), (other, FileCache.entry_header(1) + ENTRY)]
+        files = [[(cache.path(f"k{n}"), content) for cache, content in stored] for n in range(200)]
+        for pair in files:
+            for path, content in pair:
+                written(path, content)
+        same = [first for (first, _), (second, _) in files if told(first) == told(second)]
+        assert same, "clocks are coarse: some were written within one tick"
+        time.sleep(0.1)
+        yield one, other, same[0].name
+
+
+def written(path, content: bytes) -> None:
+    """Without asking for its times: what is asked for is told more exactly from then on."""
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    os.write(fd, content)
+    os.close(fd)
+
+
+def told(path) -> tuple[int, int]:
+    st = os.stat(path)
+    return st.st_ino, st.st_ctime_ns
+
+
+def test_a_file_that_another_is_mounted_over_is_not_taken_for_it(twins, mount):
+    one, other, name = twins
+    m = mount(one)
+    assert name in names(m) and name in names(m)
+    subprocess.run(["mount", "--bind", f"{other.source}/{name}", f"{one.source}/{name}"], check=True)
+    try:
+        assert name not in names(m), "this one has expired"
+    finally:
+        subprocess.run(["umount", f"{one.source}/{name}"])
+    assert name in names(m)
+
+
 def reads(m) -> int:
     """How many reads the daemon has done."""
     return int(pathlib.Path(f"/proc/{m.pid}/io").read_text().split("syscr: ")[1].split()[0])
@@ -122,8 +172,7 @@ class TestASecondListing:
 
     def test_reads_what_has_changed(self, listed):
         cache, m = listed
-        for key in STAYS:
-            cache.set(key, ENTRY, ttl=3600)
+        write_all(cache, *STAYS)
         before = reads(m)
         names(m)
         assert reads(m) - before >= len(STAYS)

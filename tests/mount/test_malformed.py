@@ -66,37 +66,51 @@ class TestMalformedFrames:
         assert {format: os.listdir(m / format) for format in FORMATS} == {format: [] for format in FORMATS}
 
 
+@pytest.mark.shared_mount
 class TestOddFrames:
     @pytest.mark.parametrize("case", ODD)
     def test_the_payload_is_what_unwrap_returns(self, cache, mnt, case):
-        cache.set(case, ODD[case])
-        assert slurp(mnt / case) == cache.payload(case)
+        cache.set(cache.key, ODD[case])
+        assert slurp(mnt / cache.key) == cache.payload(cache.key)
 
     def test_of_a_duplicate_member_the_last_wins(self, cache, mnt):
         payload = prefixed(b"[1, 2, 3, 4]")
-        cache.set("k", frame(b'{"s":"x","m":{"format":"arrow"},"m":{"format":"arrow","format":"orjson"}}', payload))
-        assert slurp(mnt / "json/k.json") == payload[8:]
+        cache.set(cache.key, frame(b'{"s":"x","m":{"format":"arrow"},"m":{"format":"arrow","format":"orjson"}}', payload))
+        assert slurp(mnt / f"json/{cache.key}.json") == payload[8:]
 
     def test_duplicate_metadata_is_not_merged(self, cache, mnt):
-        cache.set("k", frame(b'{"s":"x","m":{"format":"orjson"},"m":{}}', prefixed(b"[1, 2, 3, 4]")))
-        assert opening(mnt / "json/k.json") == "EUCLEAN"
+        cache.set(cache.key, frame(b'{"s":"x","m":{"format":"orjson"},"m":{}}', prefixed(b"[1, 2, 3, 4]")))
+        assert opening(mnt / f"json/{cache.key}.json") == "EUCLEAN"
 
     @pytest.mark.parametrize("case", ["metadata-missing", "metadata-null", "metadata-of-wrong-types"])
     def test_without_a_usable_format_decoded_views_give_euclean(self, cache, mnt, case):
-        cache.set(case, ODD[case])
-        assert {f: opening(mnt / f"{f}/{case}.{f}") for f in FORMATS} == dict.fromkeys(FORMATS, "EUCLEAN")
+        cache.set(cache.key, ODD[case])
+        assert {f: opening(mnt / f"{f}/{cache.key}.{f}") for f in FORMATS} == dict.fromkeys(FORMATS, "EUCLEAN")
+
+    @pytest.mark.parametrize("length", [64 << 10, (64 << 10) + 1, 3 << 20, 16 << 20])
+    def test_a_long_header_is_one_as_any_other(self, cache, mnt, length):
+        payload = prefixed(b"[1, 2, 3, 4]")
+        begin, end = b'{"s": "auto", "x": "', b'", "m": {"format": "orjson"}}'
+        filler = b"x" * (length - len(begin) - len(end))
+        good, bad = f"{cache.key}.good", f"{cache.key}.bad"
+        cache.set(good, frame(begin + filler + end, payload))
+        cache.set(bad, frame(begin + b"\xff" + filler[1:] + end, payload))
+        assert sorted(os.listdir(mnt / "raw")) == sorted(map(cache.listed, [good, bad]))
+        assert os.listdir(mnt / "json") == [cache.listed(good) + ".json"]
+        assert (slurp(mnt / good), slurp(mnt / f"json/{good}.json"), os.stat(mnt / f"raw/{good}").st_size) == (payload, payload[8:], len(payload))
+        assert (opening(mnt / bad), opening(mnt / f"json/{bad}.json"), opening(mnt / f"frame/{bad}")) == ("EUCLEAN", "EUCLEAN", "OK")
 
     def test_a_header_over_16_mib_gives_efbig(self, cache, mnt):
-        cache.set("k", frame(b'{"s": "auto"}' + b" " * (17 << 20)))
-        assert opening(mnt / "k") == "EFBIG"
+        cache.set(cache.key, frame(b'{"s": "auto"}' + b" " * (17 << 20)))
+        assert opening(mnt / cache.key) == "EFBIG"
 
     def test_a_format_unknown_to_this_build_gives_eopnotsupp(self, cache, mnt):
-        cache.set("k", framed(b"payload", "protobuf", "message"))
-        assert {f: opening(mnt / f"{f}/k.{f}") for f in FORMATS} == dict.fromkeys(FORMATS, "EOPNOTSUPP")
+        cache.set(cache.key, framed(b"payload", "protobuf", "message"))
+        assert {f: opening(mnt / f"{f}/{cache.key}.{f}") for f in FORMATS} == dict.fromkeys(FORMATS, "EOPNOTSUPP")
 
     def test_the_payload_of_an_unknown_format_is_served(self, cache, mnt):
-        cache.set("k", framed(b"payload", "protobuf", "message"))
-        assert slurp(mnt / "k") == b"payload"
+        cache.set(cache.key, framed(b"payload", "protobuf", "message"))
+        assert slurp(mnt / cache.key) == b"payload"
 
 
 @pytest.mark.file_only

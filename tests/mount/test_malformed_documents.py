@@ -12,7 +12,6 @@ from cachekit._rust_serializer import check_msgpack_structure
 
 from documents import (
     FOREIGN,
-    INTEROP_KEY,
     MASTER,
     SMALL,
     envelope,
@@ -27,12 +26,13 @@ from documents import (
 from entries import everything, flip
 from helpers import failure, legacy, lookup_failure, meta, read
 
-KEY = "ns:lab:func:app.bad"
+pytestmark = pytest.mark.shared_mount
+
 VIEWS = ("msgpack", "json")
 MIB = 1 << 20
 
 
-def shown(m, key: str = KEY) -> list[str | None]:
+def shown(m, key: str) -> list[str | None]:
     """What a stat gives where the size needs the decoding, and what opening gives."""
     return [lookup_failure(m / f"json/{key}.json"), *(failure(m / f"{view}/{key}.{view}") for view in VIEWS)]
 
@@ -154,34 +154,34 @@ def test_the_package_refuses_these_documents_too(case):
 
 @pytest.mark.parametrize("case", ENVELOPES)
 def test_a_malformed_envelope_is_euclean(cache, mnt, case):
-    cache.set(KEY, framed(ENVELOPES[case]))
-    assert shown(mnt) == ["EUCLEAN"] * 3
+    cache.set(cache.key, framed(ENVELOPES[case]))
+    assert shown(mnt, cache.key) == ["EUCLEAN"] * 3
 
 
 @pytest.mark.parametrize("case", LYING)
 def test_a_checksum_that_does_not_match_is_ebadmsg(cache, mnt, case):
-    cache.set(KEY, framed(LYING[case]))
-    assert shown(mnt) == ["EBADMSG"] * 3
+    cache.set(cache.key, framed(LYING[case]))
+    assert shown(mnt, cache.key) == ["EBADMSG"] * 3
 
 
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_bomb_is_efbig(cache, mnt, case):
-    cache.set(KEY, framed(BOMBS[case]))
-    assert shown(mnt) == ["EFBIG"] * 3
+    cache.set(cache.key, framed(BOMBS[case]))
+    assert shown(mnt, cache.key) == ["EFBIG"] * 3
 
 
 def test_a_ratio_of_just_1000_is_no_bomb(cache, mnt):
     """It is refused all the same, since the block does not hold that much."""
-    cache.set(KEY, framed(envelope_by_hand(SMALL, data=bytes(100), size=100_000)))
-    assert failure(mnt / f"msgpack/{KEY}.msgpack") == "EUCLEAN"
+    cache.set(cache.key, framed(envelope_by_hand(SMALL, data=bytes(100), size=100_000)))
+    assert failure(mnt / f"msgpack/{cache.key}.msgpack") == "EUCLEAN"
 
 
 @pytest.mark.file_only  # a Redis value has at most 512 MiB
 def test_an_envelope_over_512_mib_is_efbig(cache, mnt):
     value = framed(b"\x94\xc6" + big_endian(512 * MIB + 1))
-    path = cache.write_file(KEY, cache.entry_header() + value)
+    path = cache.write_file(cache.key, cache.entry_header() + value)
     os.truncate(path, 14 + len(value) + 512 * MIB + 1 + 30)
-    assert failure(mnt / f"msgpack/{KEY}.msgpack") == "EFBIG"
+    assert failure(mnt / f"msgpack/{cache.key}.msgpack") == "EFBIG"
 
 
 @pytest.mark.parametrize("frame_of", ["legacy", "sealed"])
@@ -192,22 +192,22 @@ def test_an_envelope_over_512_mib_is_efbig(cache, mnt):
 )
 def test_other_frames_give_the_same_errors(cache, mount, frame_of, payload, expected):
     if frame_of == "legacy":
-        cache.set(KEY, legacy(payload, {"format": "msgpack", "compressed": True, "original_type": "msgpack"}))
+        cache.set(cache.key, legacy(payload, {"format": "msgpack", "compressed": True, "original_type": "msgpack"}))
     else:
-        seal_by_hand(cache, KEY, payload, sealed_metadata())
+        seal_by_hand(cache, cache.key, payload, sealed_metadata())
     m = mount(cache, env={"CACHEKIT_MASTER_KEY": MASTER})
-    assert [failure(m / f"{view}/{KEY}.{view}") for view in VIEWS] == [expected] * 2
+    assert [failure(m / f"{view}/{cache.key}.{view}") for view in VIEWS] == [expected] * 2
 
 
 def test_verify_never_serves_a_document_whose_checksum_lies(cache, mount):
-    cache.set(KEY, framed(LYING["checksum"]))
-    assert read(mount(cache, "verify=never") / f"msgpack/{KEY}.msgpack") == SMALL
+    cache.set(cache.key, framed(LYING["checksum"]))
+    assert read(mount(cache, "verify=never") / f"msgpack/{cache.key}.msgpack") == SMALL
 
 
 @pytest.mark.parametrize("case", ["size one more", "size one less", "block cut"])
 def test_verify_never_still_refuses_what_is_malformed(cache, mount, case):
-    cache.set(KEY, framed(ENVELOPES[case]))
-    assert failure(mount(cache, "verify=never") / f"msgpack/{KEY}.msgpack") == "EUCLEAN"
+    cache.set(cache.key, framed(ENVELOPES[case]))
+    assert failure(mount(cache, "verify=never") / f"msgpack/{cache.key}.msgpack") == "EUCLEAN"
 
 
 @pytest.mark.memory
@@ -216,8 +216,8 @@ def test_what_a_document_promises_costs_nothing(cache, mnt, value):
     cache.set("warm", framed(envelope(SMALL)))
     read(mnt / "json/warm.json")
     before = mnt.rss_anon()
-    cache.set(KEY, framed(value, compressed=value[:1] == b"\x94"))
-    assert (failure(mnt / f"json/{KEY}.json"), mnt.rss_anon() - before < 16 * MIB) == ("EUCLEAN", True)
+    cache.set(cache.key, framed(value, compressed=value[:1] == b"\x94"))
+    assert (failure(mnt / f"json/{cache.key}.json"), mnt.rss_anon() - before < 16 * MIB) == ("EUCLEAN", True)
 
 
 @pytest.mark.memory
@@ -227,9 +227,9 @@ def test_the_form_with_integers_costs_a_small_multiple_of_its_size(cache, mnt):
     digest = list(xxhash.xxh3_64_digest(document))
     head = b"\x94\xdd" + big_endian(len(block))
     data = b"".join(msgpack.packb(byte) for byte in block)
-    cache.set(KEY, framed(head + data + msgpack.packb(digest) + msgpack.packb(len(document)) + msgpack.packb("msgpack")))
+    cache.set(cache.key, framed(head + data + msgpack.packb(digest) + msgpack.packb(len(document)) + msgpack.packb("msgpack")))
     before = mnt.rss_anon()
-    assert (read(mnt / f"msgpack/{KEY}.msgpack") == document, mnt.rss_anon() - before < 4 * len(document)) == (True, True)
+    assert (read(mnt / f"msgpack/{cache.key}.msgpack") == document, mnt.rss_anon() - before < 4 * len(document)) == (True, True)
 
 
 # Documents
@@ -239,33 +239,33 @@ def test_the_form_with_integers_costs_a_small_multiple_of_its_size(cache, mnt):
 def test_a_malformed_document_is_euclean(cache, mnt, case, enveloped):
     """An envelope of nothing would be a bomb."""
     document = DOCUMENTS[case]
-    cache.set(KEY, framed(envelope_by_hand(document) if enveloped else document, compressed=enveloped))
-    assert [failure(mnt / f"{view}/{KEY}.{view}") for view in VIEWS] == ["EUCLEAN"] * 2
+    cache.set(cache.key, framed(envelope_by_hand(document) if enveloped else document, compressed=enveloped))
+    assert [failure(mnt / f"{view}/{cache.key}.{view}") for view in VIEWS] == ["EUCLEAN"] * 2
 
 
 @pytest.mark.parametrize("case", DOCUMENTS)
 def test_a_malformed_interop_value_is_euclean(cache, mnt, case):
-    cache.set(INTEROP_KEY, DOCUMENTS[case])
-    assert shown(mnt, INTEROP_KEY) == ["EUCLEAN"] * 3
+    cache.set(cache.interop_key, DOCUMENTS[case])
+    assert shown(mnt, cache.interop_key) == ["EUCLEAN"] * 3
 
 
 @pytest.mark.parametrize("case", NOT_UTF8)
 def test_a_document_with_a_string_that_is_not_utf8_has_no_json(cache, mnt, case):
-    cache.set(KEY, framed(envelope(NOT_UTF8[case])))
-    assert (failure(mnt / f"json/{KEY}.json"), read(mnt / f"msgpack/{KEY}.msgpack")) == ("EUCLEAN", NOT_UTF8[case])
+    cache.set(cache.key, framed(envelope(NOT_UTF8[case])))
+    assert (failure(mnt / f"json/{cache.key}.json"), read(mnt / f"msgpack/{cache.key}.msgpack")) == ("EUCLEAN", NOT_UTF8[case])
 
 
 def test_a_document_without_json_is_left_out_of_json_once_that_is_known(cache, mnt):
-    cache.set(KEY, framed(envelope(NOT_UTF8["latin-1"])))
-    failure(mnt / f"json/{KEY}.json")
+    cache.set(cache.key, framed(envelope(NOT_UTF8["latin-1"])))
+    failure(mnt / f"json/{cache.key}.json")
     assert (len(os.listdir(mnt / "json")), len(os.listdir(mnt / "msgpack"))) == (0, 1)
 
 
 @pytest.mark.memory
 def test_a_json_text_over_a_gibibyte_is_efbig(cache, mnt):
     document = msgpack.packb("\x01" * (180 * MIB))
-    cache.set(KEY, framed(envelope(document)))
-    assert (failure(mnt / f"json/{KEY}.json"), os.stat(mnt / f"msgpack/{KEY}.msgpack").st_size) == ("EFBIG", len(document))
+    cache.set(cache.key, framed(envelope(document)))
+    assert (failure(mnt / f"json/{cache.key}.json"), os.stat(mnt / f"msgpack/{cache.key}.msgpack").st_size) == ("EFBIG", len(document))
 
 
 # Others are unaffected
@@ -284,6 +284,7 @@ def bad_ones(cache):
     return cache
 
 
+@pytest.mark.own_mount
 def test_good_entries_open_among_bad_ones(bad_ones, mount):
     m = mount(bad_ones)
     for name in {**ENVELOPES, **LYING, **BOMBS}:
@@ -292,12 +293,14 @@ def test_good_entries_open_among_bad_ones(bad_ones, mount):
     assert shown == dict.fromkeys(FOREIGN, True)
 
 
+@pytest.mark.own_mount
 def test_no_listed_file_fails_once_all_were_tried(bad_ones, mount):
     m = mount(bad_ones)
     everything(m)
     assert everything(m) == {}
 
 
+@pytest.mark.own_mount
 def test_bad_entries_are_listed_where_nothing_is_decoded(bad_ones, mount):
     m = mount(bad_ones)
     everything(m)
@@ -306,32 +309,32 @@ def test_bad_entries_are_listed_where_nothing_is_decoded(bad_ones, mount):
 
 @pytest.mark.parametrize("value, expected", [(ENVELOPES["cut in the format"], "EUCLEAN"), (LYING["checksum"], "EBADMSG"), (BOMBS["ratio"], "EFBIG")])
 def test_an_error_is_logged_once_a_version(cache, mnt, value, expected):
-    cache.set(KEY, framed(value))
+    cache.set(cache.key, framed(value))
     for _ in range(3):
-        assert failure(mnt / f"msgpack/{KEY}.msgpack") == expected
-    first = len(mnt.log_lines(KEY))
-    cache.set(KEY, framed(value, tenant_id="another version"))
-    failure(mnt / f"msgpack/{KEY}.msgpack")
-    assert (first, len(mnt.log_lines(KEY))) == (1, 2)
+        assert failure(mnt / f"msgpack/{cache.key}.msgpack") == expected
+    first = len(mnt.log_lines(cache.key))
+    cache.set(cache.key, framed(value, tenant_id="another version"))
+    failure(mnt / f"msgpack/{cache.key}.msgpack")
+    assert (first, len(mnt.log_lines(cache.key))) == (1, 2)
 
 
 @pytest.mark.parametrize("value", [ENVELOPES["cut in the format"], LYING["checksum"], BOMBS["ratio"]], ids=["malformed", "checksum", "bomb"])
 def test_meta_and_attributes_say_why(cache, mnt, value):
-    cache.set(KEY, framed(value))
-    failure(mnt / f"json/{KEY}.json")
-    views = meta(mnt, KEY)["views"]
-    error = os.getxattr(mnt / KEY, "user.ckfs.error")
+    cache.set(cache.key, framed(value))
+    failure(mnt / f"json/{cache.key}.json")
+    views = meta(mnt, cache.key)["views"]
+    error = os.getxattr(mnt / cache.key, "user.ckfs.error")
     assert [bool(reason) and isinstance(reason, str) for reason in (views["msgpack"], views["json"], error.decode())] == [True] * 3
 
 
 def test_a_repaired_document_opens_at_once(cache, mnt):
-    cache.set(KEY, framed(LYING["checksum"]))
-    bad = failure(mnt / f"json/{KEY}.json")
-    store(cache, KEY, {"a": 1})
-    assert (bad, json.loads(read(mnt / f"json/{KEY}.json"))) == ("EBADMSG", {"a": 1})
+    cache.set(cache.key, framed(LYING["checksum"]))
+    bad = failure(mnt / f"json/{cache.key}.json")
+    store(cache, cache.key, {"a": 1})
+    assert (bad, json.loads(read(mnt / f"json/{cache.key}.json"))) == ("EBADMSG", {"a": 1})
 
 
 def test_the_root_serves_a_malformed_payload(cache, mnt):
-    cache.set(KEY, framed(ENVELOPES["cut in the format"]))
-    failure(mnt / f"json/{KEY}.json")
-    assert read(mnt / KEY) == ENVELOPES["cut in the format"]
+    cache.set(cache.key, framed(ENVELOPES["cut in the format"]))
+    failure(mnt / f"json/{cache.key}.json")
+    assert read(mnt / cache.key) == ENVELOPES["cut in the format"]

@@ -14,6 +14,8 @@ from cachekit.serializers.wrapper import SerializationWrapper
 from documents import SMALL, columnar, envelope, load, seal, seal_by_hand, sealed_metadata
 from helpers import EXTENSION, failure, listing, meta
 
+pytestmark = pytest.mark.shared_mount
+
 TYPES = [None, "msgpack", "dataframe", "series", "numpy", "arrow", "orjson", "other", ""]
 
 
@@ -67,7 +69,7 @@ def test_what_auto_wrote_is_shown_just_where_auto_reads_it(cache, mnt, name, com
             continue
         metadata = {"format": form, "original_type": original_type, "compressed": compressed}
         metadata = {member: value for member, value in metadata.items() if value is not None}
-        key = f"k {original_type}"
+        key = f"{cache.key} {original_type}"
         cache.write(key, SerializationWrapper.wrap(payload, metadata, "auto"))
         if readable(cache, key, "auto") != bool(shown(mnt, key)):
             wrong[original_type] = shown(mnt, key)
@@ -78,21 +80,21 @@ def test_what_auto_wrote_is_shown_just_where_auto_reads_it(cache, mnt, name, com
 @pytest.mark.parametrize("name", ["msgpack", "series", "of another format"])
 def test_only_auto_refuses_an_envelope_of_another_format(cache, mnt, name, serializer, readers):
     metadata = {"format": "msgpack", "original_type": "dataframe", "compressed": True}
-    cache.write("k", SerializationWrapper.wrap(payloads()[name][1], metadata, serializer))
-    assert shown(mnt, "k") == readers
+    cache.write(cache.key, SerializationWrapper.wrap(payloads()[name][1], metadata, serializer))
+    assert shown(mnt, cache.key) == readers
 
 
 def test_marks_that_disagree_are_told_and_not_listed(cache, mnt):
     metadata = {"format": "msgpack", "original_type": "dataframe", "compressed": True}
-    cache.write("k", SerializationWrapper.wrap(payloads()["series"][1], metadata, "auto"))
-    assert [failure(mnt / f"{view}/k{EXTENSION[view]}") for view in ("msgpack", "json")] == ["EUCLEAN"] * 2
+    cache.write(cache.key, SerializationWrapper.wrap(payloads()["series"][1], metadata, "auto"))
+    assert [failure(mnt / f"{view}/{cache.key}{EXTENSION[view]}") for view in ("msgpack", "json")] == ["EUCLEAN"] * 2
     assert (listing(mnt / "msgpack"), listing(mnt / "json")) == (set(), set())
-    assert meta(mnt, "k")["views"]["json"] == "the header's original_type is not what the envelope says"
-    assert failure(mnt / "k") is None
+    assert meta(mnt, cache.key)["views"]["json"] == "the header's original_type is not what the envelope says"
+    assert failure(mnt / cache.key) is None
 
 
 @pytest.mark.parametrize("original_type, readers", [("series", ["msgpack", "json"]), ("dataframe", [])])
 def test_marks_that_disagree_under_a_seal_are_no_document_either(cache, mount, original_type, readers):
     m = mount(cache, env={"CACHEKIT_MASTER_KEY": seal()["master_key"]})
-    key = seal_by_hand(cache, "k", payloads()["series"][1], sealed_metadata(original_type=original_type), serializer="auto")
+    key = seal_by_hand(cache, cache.key, payloads()["series"][1], sealed_metadata(original_type=original_type), serializer="auto")
     assert shown(m, key) == readers

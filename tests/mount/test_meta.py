@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from helpers import escaped, failure, flipped, legacy, meta, name_of, read, v3, xattrs
 
-KEY = "ns:users:func:app.load"
+pytestmark = [pytest.mark.shared_mount, pytest.mark.on_http]
+
 FRAME = pd.DataFrame({"a": [1, 2, 3]})
 DOCUMENT = {"user": "Ada"}
 SEALED = {"encryption": True, "master_key": "5a" * 32, "single_tenant_mode": True}
@@ -46,16 +47,16 @@ checked = pytest.mark.parametrize("writer, view", [("arrow", "arrow/%s.arrow"), 
 
 def write(cache, writer: str, ttl: int | None = 3600) -> None:
     if writer in STORED:
-        cache.set(KEY, STORED[writer], ttl)
+        cache.set(cache.key, STORED[writer], ttl)
         return
     obj, serializer, options = WRITERS[writer]
-    cache.put(KEY, obj, serializer, ttl, **options)
+    cache.put(cache.key, obj, serializer, ttl, **options)
 
 
 def corrupt(cache, writer: str) -> None:
     """The entry with its last byte altered, under the same key."""
     write(cache, writer)
-    cache.set(KEY, flipped(cache.value(KEY)))
+    cache.set(cache.key, flipped(cache.value(cache.key)))
 
 
 # Members
@@ -64,86 +65,86 @@ def corrupt(cache, writer: str) -> None:
 @every_value
 def test_the_members_of_the_contract_are_there(cache, mnt, value):
     write(cache, value)
-    assert MEMBERS - set(meta(mnt, KEY)) == set()
+    assert MEMBERS - set(meta(mnt, cache.key)) == set()
 
 
 @every_value
 def test_the_text_is_json_for_jq(cache, mnt, value):
     write(cache, value)
-    assert subprocess.run(["jq", "-e", ".", mnt / f"meta/{KEY}.json"], capture_output=True).returncode == 0
+    assert subprocess.run(["jq", "-e", ".", mnt / f"meta/{cache.key}.json"], capture_output=True).returncode == 0
 
 
 @every_value
 def test_the_size_of_the_open_file_is_the_length_of_the_text(cache, mnt, value):
     write(cache, value)
-    with open(mnt / f"meta/{KEY}.json", "rb") as file:
+    with open(mnt / f"meta/{cache.key}.json", "rb") as file:
         assert os.fstat(file.fileno()).st_size == len(file.read())
 
 
 @every_value
 def test_the_text_is_one_that_ends_in_a_newline(cache, mnt, value):
     write(cache, value)
-    assert read(mnt / f"meta/{KEY}.json").endswith(b"}\n")
+    assert read(mnt / f"meta/{cache.key}.json").endswith(b"}\n")
 
 
 def test_key_is_the_key(cache, mnt):
     write(cache, "default")
-    assert meta(mnt, KEY)["key"] == KEY
+    assert meta(mnt, cache.key)["key"] == cache.key
 
 
 @pytest.mark.file_only
 def test_key_is_null_while_only_the_hash_is_known(cache, mnt):
     write(cache, "default")
-    assert meta(mnt, cache.hash(KEY))["key"] is None
+    assert meta(mnt, cache.hash(cache.key))["key"] is None
 
 
 def test_backend_is_that_of_the_cache(cache, mnt):
     write(cache, "default")
-    assert meta(mnt, KEY)["backend"] == cache.KIND
+    assert meta(mnt, cache.key)["backend"] == cache.KIND
 
 
 @pytest.mark.parametrize("ttl", [None, 1000])
 def test_expires_is_as_in_the_extended_attribute(cache, mnt, ttl):
     write(cache, "default", ttl)
-    assert meta(mnt, KEY)["expires"] == xattrs(mnt / KEY)["expires"].decode()
+    assert meta(mnt, cache.key)["expires"] == xattrs(mnt / cache.key)["expires"].decode()
 
 
 @every_writer
 def test_size_tells_the_lengths_of_entry_value_and_payload(cache, mnt, writer):
     write(cache, writer)
-    expected = {"stored": cache.stored_size(KEY), "frame": len(cache.value(KEY)), "payload": len(cache.payload(KEY))}
-    assert meta(mnt, KEY)["size"] == expected
+    expected = {"stored": cache.stored_size(cache.key), "frame": len(cache.value(cache.key)), "payload": len(cache.payload(cache.key))}
+    assert meta(mnt, cache.key)["size"] == expected
 
 
 def test_size_of_a_legacy_entry_has_the_decoded_length(cache, mnt):
     write(cache, "legacy")
-    assert meta(mnt, KEY)["size"]["payload"] == 7
+    assert meta(mnt, cache.key)["size"]["payload"] == 7
 
 
 @every_writer
 def test_frame_header_is_the_stored_header(cache, mnt, writer):
     write(cache, writer)
-    value = cache.value(KEY)
+    value = cache.value(cache.key)
     stored = json.loads(value[7 : 7 + struct.unpack(">I", value[3:7])[0]])
-    assert meta(mnt, KEY)["frame"] == {"kind": "v3", "header": stored}
+    assert meta(mnt, cache.key)["frame"] == {"kind": "v3", "header": stored}
 
 
 @pytest.mark.parametrize("value, kind", [("legacy", "legacy"), ("foreign", "none"), ("empty", "none")])
 def test_frame_kind_tells_other_values(cache, mnt, value, kind):
     write(cache, value)
-    assert meta(mnt, KEY)["frame"]["kind"] == kind
+    assert meta(mnt, cache.key)["frame"]["kind"] == kind
 
 
 @pytest.mark.parametrize("value", ["foreign", "empty"])
 def test_a_foreign_value_has_no_header(cache, mnt, value):
     write(cache, value)
-    assert meta(mnt, KEY)["frame"].get("header") is None
+    assert meta(mnt, cache.key)["frame"].get("header") is None
 
 
 def test_a_sealed_entry_is_told_from_others(cache, mnt):
     write(cache, "sealed")
-    cache.put("plain", DOCUMENT, "default")
-    assert meta(mnt, KEY)["seal"] != meta(mnt, "plain")["seal"]
+    cache.put(f"{cache.key}.plain", DOCUMENT, "default")
+    assert meta(mnt, cache.key)["seal"] != meta(mnt, f"{cache.key}.plain")["seal"]
 
 
 @pytest.mark.parametrize("one, other", [("orjson", "orjson unchecked"), ("auto ndarray", "auto ndarray unchecked"), ("default", "orjson")])
@@ -152,8 +153,8 @@ def test_envelopes_are_told_apart_once_a_view_was_opened(cache, mnt, one, other)
     for writer in (one, other):
         write(cache, writer)
         for view in ("npy/%s.npy", "json/%s.json"):
-            failure(mnt / (view % KEY))
-        shown.append(meta(mnt, KEY)["envelope"])
+            failure(mnt / (view % cache.key))
+        shown.append(meta(mnt, cache.key)["envelope"])
     assert shown[0] != shown[1]
 
 
@@ -162,21 +163,21 @@ def test_documents_are_told_apart(cache, mnt, one, other):
     shown = []
     for writer in (one, other):
         write(cache, writer)
-        shown.append(meta(mnt, KEY)["document"])
+        shown.append(meta(mnt, cache.key)["document"])
     assert shown[0] != shown[1]
 
 
 @every_value
 def test_views_say_true_or_the_reason_why_not(cache, mnt, value):
     write(cache, value)
-    views = meta(mnt, KEY)["views"]
+    views = meta(mnt, cache.key)["views"]
     assert {name for name, view in views.items() if view is not True and not (isinstance(view, str) and view)} == set()
 
 
 @every_value
 def test_views_name_every_decoded_view(cache, mnt, value):
     write(cache, value)
-    assert DECODED - set(meta(mnt, KEY)["views"]) == set()
+    assert DECODED - set(meta(mnt, cache.key)["views"]) == set()
 
 
 @pytest.mark.parametrize(
@@ -186,15 +187,15 @@ def test_views_name_every_decoded_view(cache, mnt, value):
 )
 def test_the_decoded_views_that_open_are_true(cache, mnt, writer, shown):
     write(cache, writer)
-    views = meta(mnt, KEY)["views"]
+    views = meta(mnt, cache.key)["views"]
     assert {name for name in DECODED if views[name] is True} == shown
 
 
 @checked
 def test_a_view_that_failed_has_a_reason(cache, mnt, writer, view):
     corrupt(cache, writer)
-    failure(mnt / (view % KEY))
-    assert "checksum" in meta(mnt, KEY)["views"][view.split("/")[0]]
+    failure(mnt / (view % cache.key))
+    assert "checksum" in meta(mnt, cache.key)["views"][view.split("/")[0]]
 
 
 # Checksum
@@ -203,65 +204,67 @@ def test_a_view_that_failed_has_a_reason(cache, mnt, writer, view):
 @pytest.mark.parametrize("writer", ["arrow", "auto ndarray"])
 def test_checksum_is_unchecked_before_a_view_was_opened(cache, mnt, writer):
     write(cache, writer)
-    assert meta(mnt, KEY)["checksum"] == "unchecked"
+    assert meta(mnt, cache.key)["checksum"] == "unchecked"
 
 
 @checked
 def test_checksum_is_ok_after_a_view_was_opened(cache, mnt, writer, view):
     write(cache, writer)
-    read(mnt / (view % KEY))
-    assert meta(mnt, KEY)["checksum"] == "ok"
+    read(mnt / (view % cache.key))
+    assert meta(mnt, cache.key)["checksum"] == "ok"
 
 
 @checked
 def test_checksum_is_mismatch_after_a_view_failed(cache, mnt, writer, view):
     corrupt(cache, writer)
-    assert (failure(mnt / (view % KEY)), meta(mnt, KEY)["checksum"]) == ("EBADMSG", "mismatch")
+    assert (failure(mnt / (view % cache.key)), meta(mnt, cache.key)["checksum"]) == ("EBADMSG", "mismatch")
 
 
 @pytest.mark.parametrize("writer, view", [("auto ndarray unchecked", "npy/%s.npy"), ("orjson unchecked", "json/%s.json")])
 def test_checksum_is_none_of_an_entry_without_one(cache, mnt, writer, view):
     write(cache, writer)
-    read(mnt / (view % KEY))
-    assert meta(mnt, KEY)["checksum"] == "none"
+    read(mnt / (view % cache.key))
+    assert meta(mnt, cache.key)["checksum"] == "none"
 
 
 def test_checksum_is_none_of_a_foreign_value(cache, mnt):
-    cache.set(KEY, b"foreign")
-    assert meta(mnt, KEY)["checksum"] == "none"
+    cache.set(cache.key, b"foreign")
+    assert meta(mnt, cache.key)["checksum"] == "none"
 
 
 @pytest.mark.parametrize("name", ["%s", "raw/%s", "frame/%s", "meta/%s.json"])
 def test_views_that_do_not_verify_leave_it_unchecked(cache, mnt, name):
     write(cache, "arrow")
-    read(mnt / (name % KEY))
-    assert meta(mnt, KEY)["checksum"] == "unchecked"
+    read(mnt / (name % cache.key))
+    assert meta(mnt, cache.key)["checksum"] == "unchecked"
 
 
 def test_checksum_of_a_new_version_is_unchecked_again(cache, mnt):
     corrupt(cache, "arrow")
-    failure(mnt / f"arrow/{KEY}.arrow")
+    failure(mnt / f"arrow/{cache.key}.arrow")
     write(cache, "arrow")
-    assert meta(mnt, KEY)["checksum"] == "unchecked"
+    assert meta(mnt, cache.key)["checksum"] == "unchecked"
 
 
 @pytest.mark.parametrize("writer, view", [("arrow", "arrow/%s.arrow"), ("auto ndarray", "npy/%s.npy")])
 def test_verify_never_leaves_it_unchecked(cache, mount, writer, view):
     write(cache, writer)
     mnt = mount(cache, "verify=never")
-    read(mnt / (view % KEY))
-    assert meta(mnt, KEY)["checksum"] == "unchecked"
+    read(mnt / (view % cache.key))
+    assert meta(mnt, cache.key)["checksum"] == "unchecked"
 
 
 def test_verify_never_serves_an_altered_table(cache, mount):
     corrupt(cache, "arrow")
-    assert read(mount(cache, "verify=never") / f"arrow/{KEY}.arrow") == cache.payload(KEY)[8:]
+    assert read(mount(cache, "verify=never") / f"arrow/{cache.key}.arrow") == cache.payload(cache.key)[8:]
 
 
 # Hostile keys and headers
 
 
+@pytest.mark.own_mount
 @pytest.mark.parametrize("key", ['"', "\\", "a\n\x00\x1f\x7f", "</script>", "ключ 🦀", "\u2028\ufeff", "k" * 1000])
+@pytest.mark.not_on_http("keys of other characters")
 def test_the_key_of_a_hostile_entry_is_exact(cache, mount, tmp, key):
     cache.set(key, b"value")
     (tmp / "keys").write_bytes(escaped(key))
@@ -269,6 +272,7 @@ def test_the_key_of_a_hostile_entry_is_exact(cache, mount, tmp, key):
 
 
 @pytest.mark.parametrize("key", [b"\xff", b"a\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80"])
+@pytest.mark.not_on_http("keys of other characters")
 def test_a_key_that_is_not_utf8_leaves_the_text_valid(cache, mnt, key):
     cache.write(key, b"value")
     assert isinstance(json.loads(read(mnt / f"meta/{name_of(key)}.json").decode())["key"], str)
@@ -293,20 +297,20 @@ HEADERS = {
 
 @pytest.mark.parametrize("case", HEADERS)
 def test_a_hostile_header_leaves_the_text_valid(cache, mnt, case):
-    cache.set(KEY, v3(b"payload", header=HEADERS[case]))
-    assert MEMBERS - set(json.loads(read(mnt / f"meta/{KEY}.json").decode())) == set()
+    cache.set(cache.key, v3(b"payload", header=HEADERS[case]))
+    assert MEMBERS - set(json.loads(read(mnt / f"meta/{cache.key}.json").decode())) == set()
 
 
 @pytest.mark.parametrize("case", HEADERS)
 def test_a_hostile_header_leaves_the_payload_readable(cache, mnt, case):
-    cache.set(KEY, v3(b"payload", header=HEADERS[case]))
-    assert (read(mnt / KEY), bytes(SerializationWrapper.unwrap(cache.value(KEY))[0])) == (b"payload", b"payload")
+    cache.set(cache.key, v3(b"payload", header=HEADERS[case]))
+    assert (read(mnt / cache.key), bytes(SerializationWrapper.unwrap(cache.value(cache.key))[0])) == (b"payload", b"payload")
 
 
 @pytest.mark.parametrize("case", ["duplicates", "an escape", "wrong types", "nesting", "white space", "raw DEL and C1"])
 def test_a_hostile_header_is_shown_as_json_reads_it(cache, mnt, case):
-    cache.set(KEY, v3(b"payload", header=HEADERS[case]))
-    assert meta(mnt, KEY)["frame"]["header"] == json.loads(HEADERS[case])
+    cache.set(cache.key, v3(b"payload", header=HEADERS[case]))
+    assert meta(mnt, cache.key)["frame"]["header"] == json.loads(HEADERS[case])
 
 
 # .ckfs/stats
@@ -330,21 +334,45 @@ def test_every_statistic_has_a_type_and_a_help_line(mnt):
     assert [f.name for f in families if f.type == "unknown" or not f.documentation] == []
 
 
+@pytest.mark.own_mount
 def test_stats_are_made_afresh_at_each_open(cache, mnt):
     write(cache, "arrow")
     before = stats(mnt)
-    read(mnt / f"arrow/{KEY}.arrow")
+    read(mnt / f"arrow/{cache.key}.arrow")
     assert stats(mnt) != before
 
 
+@pytest.mark.own_mount
 def test_counters_never_fall(cache, mnt):
     write(cache, "arrow")
     before = stats(mnt)
-    read(mnt / KEY)
+    read(mnt / cache.key)
     after = stats(mnt)
     assert {name for name in before if name[0].endswith("_total") and after[name] < before[name]} == set()
 
 
+@pytest.mark.own_mount
+@pytest.mark.not_on_http("listings")
+def test_calls_of_the_backend_are_counted_by_operation_and_result(cache, mnt):
+    def calls() -> dict[tuple, float]:
+        return {labels: n for (name, *labels), n in stats(mnt).items() if name == "ckfs_backend_calls_total" for labels in [tuple(v for _, v in labels)]}
+
+    def told(operation: str, result: str, deed) -> float:
+        before = calls()
+        deed()
+        return calls().get((operation, result), 0) - before.get((operation, result), 0)
+
+    write(cache, "arrow")
+    assert {result for _, result in calls()} == {"ok"}
+    assert told("find", "ok", lambda: read(mnt / cache.key)) >= 1
+    assert told("find", "absent", lambda: failure(mnt / "nobody")) >= 1
+    assert told("list", "ok", lambda: os.listdir(mnt / "raw")) == 1
+    assert told("next", "ok", lambda: os.listdir(mnt / "raw")) >= 2, "an entry and the end"
+    assert told("statfs", "ok", lambda: os.statvfs(mnt / "raw")) == 1
+    assert {operation for operation, _ in calls()} == {"find", "resolve", "fetch", "expires", "list", "next", "changed", "statfs", "put", "remove", "expire"}
+
+
+@pytest.mark.own_mount
 def test_the_size_of_open_stats_is_their_length(mnt):
     with open(mnt / ".ckfs/stats", "rb") as file:
         assert os.fstat(file.fileno()).st_size == len(file.read())

@@ -1,5 +1,6 @@
 """§3: names of entries, and the keys they stand for."""
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -7,7 +8,9 @@ import subprocess
 
 import pytest
 
+from caches import FileCache
 from commands import REFUSED, command, complaint, nobody  # noqa: F401 - fixtures
+from conftest import Mount, empty_redis, home, mounted
 from helpers import EXTENSION, FORMATS, escaped, failure, listing, lookup_failure, metadata, name_of, prefixed, read, v3
 
 ROOT_NAMES = [".", "..", ".ckfs", *FORMATS]
@@ -62,31 +65,100 @@ def short(key: bytes, cut: int = 206) -> str:
 # Escapes
 
 
-@pytest.mark.parametrize("case", KEYS)
-def test_a_key_opens_by_its_escaped_name(cache, mnt, case):
+@pytest.fixture(scope="module")
+def stored(shared_cache):
+    """A cache of all KEYS, each with a value of its own."""
+    for case, (key, _) in KEYS.items():
+        shared_cache.set(key, case.encode())
+    return shared_cache
+
+
+@contextlib.contextmanager
+def beside(ckfs: str, cache, name: str, *options: str):
+    m = Mount(ckfs, cache.source, cache.home / name, options, {})
+    try:
+        yield m
+    finally:
+        m.unmount()
+
+
+@pytest.fixture(scope="module")
+def named(ckfs, stored):
+    with beside(ckfs, stored, "named") as m:
+        yield m
+
+
+@pytest.fixture(scope="module")
+def learning(ckfs, stored):
+    """Its names are opened in raw/ alone."""
+    with beside(ckfs, stored, "learning") as m:
+        yield m
+
+
+@pytest.fixture(scope="module")
+def told(ckfs, stored):
+    """Mounted by someone who tells all keys; nobody opens them."""
+    (stored.home / "keys").write_bytes(b"".join(escaped(key) + b"\n" for key, _ in KEYS.values()))
+    with beside(ckfs, stored, "told", f"keys={stored.home / 'keys'}") as m:
+        yield m
+
+
+@pytest.fixture(scope="module")
+def mounted_once(request, ckfs, shared_cache):
+    with home() as path:
+        cache = FileCache(path / "cache") if shared_cache.KIND == "file" else empty_redis(request, 3, path)
+        with mounted(ckfs, cache) as m:
+            yield cache, m
+
+
+@pytest.fixture
+def alone(mounted_once):
+    """An empty cache and its mount, for what lists nothing: a name that another test has taught is not seen."""
+    yield mounted_once
+    mounted_once[0].remove_all()
+
+
+def names_of(cache, case: str, directory) -> set[str]:
+    """The names by which a directory lists one of KEYS."""
     key, name = KEYS[case]
-    cache.set(key, b"value")
-    assert read(mnt / name) == b"value"
+    return listing(directory) & {name, cache.listed(key)}
 
 
 @pytest.mark.parametrize("case", KEYS)
-def test_a_listing_shows_the_escaped_name_of_an_opened_key(cache, mnt, case):
-    key, name = KEYS[case]
-    cache.set(key, b"value")
-    read(mnt / "raw" / name)
-    assert listing(mnt / "raw") == {name}
+def test_a_key_opens_by_its_escaped_name(named, case):
+    assert read(named / KEYS[case][1]) == case.encode()
 
 
 @pytest.mark.parametrize("case", KEYS)
-def test_the_whole_key_is_an_extended_attribute(cache, mnt, case):
+def test_a_listing_shows_the_escaped_name_of_an_opened_key(stored, learning, case):
+    read(learning / "raw" / KEYS[case][1])
+    assert names_of(stored, case, learning / "raw") == {KEYS[case][1]}
+
+
+def test_a_listing_shows_each_key_once(learning):
+    for _, name in KEYS.values():
+        read(learning / "raw" / name)
+    assert listing(learning / "raw") == {name for _, name in KEYS.values()}
+
+
+@pytest.mark.parametrize("case", KEYS)
+def test_the_whole_key_is_an_extended_attribute(named, case):
     key, name = KEYS[case]
-    cache.set(key, b"value")
-    assert os.getxattr(mnt / name, "user.ckfs.key") == key.encode()
+    assert os.getxattr(named / name, "user.ckfs.key") == key.encode()
+
+
+def test_each_directory_of_the_root_is_a_name_that_is_escaped(cache, mnt):
+    directories = listing(mnt)
+    for name in directories:
+        cache.set(name, b"value")
+    assert [read(mnt / name_of(name)) for name in directories] == [b"value"] * len(directories)
+    assert directories == set(FORMATS)
 
 
 @pytest.mark.parametrize("key", ROOT_NAMES)
 @pytest.mark.parametrize("view", ["raw", "json", "meta"])
-def test_a_key_that_is_a_name_of_the_root_is_escaped_in_every_directory(cache, mnt, view, key):
+def test_a_key_that_is_a_name_of_the_root_is_escaped_in_every_directory(alone, view, key):
+    cache, mnt = alone
     orjson_entry(cache, key)
     assert failure(mnt / f"{view}/{name_of(key)}{EXTENSION.get(view, '')}") is None
 
@@ -121,7 +193,8 @@ def test_a_key_that_is_a_name_of_the_root_is_escaped_in_every_directory(cache, m
         ("x", "x%00"),
     ],
 )
-def test_another_escaping_than_the_canonical_one_is_enoent(cache, mnt, key, name):
+def test_another_escaping_than_the_canonical_one_is_enoent(alone, key, name):
+    cache, mnt = alone
     cache.set(key, b"value")
     assert lookup_failure(mnt / "raw" / name) == "ENOENT"
 
@@ -350,11 +423,12 @@ def test_a_name_that_was_learnt_goes_with_its_entry(cache, mnt):
 
 
 @pytest.mark.parametrize("case", KEYS)
-def test_a_key_in_the_keys_file_is_listed_by_name(cache, mount, tmp, case):
-    key, name = KEYS[case]
-    cache.set(key, b"value")
-    (tmp / "keys").write_bytes(escaped(key) + b"\n")
-    assert shown(listing(mount(cache, f"keys={tmp / 'keys'}"))) == {name}
+def test_a_key_in_the_keys_file_is_listed_by_name(stored, told, case):
+    assert names_of(stored, case, told) == {KEYS[case][1]}
+
+
+def test_the_keys_file_names_all(told):
+    assert shown(listing(told)) == {name for _, name in KEYS.values()}
 
 
 @pytest.mark.file_only
@@ -434,6 +508,7 @@ def test_another_users_pipe_brings_keys(command, nobody):  # noqa: F811
 ENDLESS = {"no line": ("exec \"$@\" -o keys=/dev/zero", ["/dev/zero", "line 1"]), "lines": ("yes | \"$@\" -o keys=/dev/stdin", ["/dev/stdin", "million lines"])}
 
 
+@pytest.mark.times
 @pytest.mark.file_only
 @pytest.mark.parametrize("case", ENDLESS)
 def test_keys_without_an_end_are_told(command, case):

@@ -10,7 +10,8 @@ from cachekit.serializers.base import SerializationError
 from documents import load
 from helpers import failure, legacy, listing, lookup_failure, meta, metadata, prefixed, read, v3
 
-KEY = "array"
+pytestmark = pytest.mark.shared_mount
+
 DTYPES = [
     *["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "longlong", "ulonglong"],
     *["float16", "float32", "float64", "float128", "complex64", "complex128", "complex256"],
@@ -46,44 +47,44 @@ def document(dtype: bytes, shape: tuple[int, ...], array: bytes) -> bytes:
 
 
 def forge(cache, payload: bytes) -> None:
-    cache.set(KEY, v3(payload, metadata("numpy")))
+    cache.set(cache.key, v3(payload, metadata("numpy")))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_opens_mapped(cache, mnt, dtype):
     array = filled(dtype)
-    cache.put(KEY, array)
-    assert same(np.load(mnt / f"npy/{KEY}.npy", mmap_mode="r"), array)
+    cache.put(cache.key, array)
+    assert same(np.load(mnt / f"npy/{cache.key}.npy", mmap_mode="r"), array)
 
 
 @pytest.mark.decoding_only
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_is_read_without_a_mapping(cache, mnt, dtype):
     array = filled(dtype)
-    cache.put(KEY, array)
-    assert same(np.load(mnt / f"npy/{KEY}.npy"), array)
+    cache.put(cache.key, array)
+    assert same(np.load(mnt / f"npy/{cache.key}.npy"), array)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "<U3", "S5", "M8[ns]", ">i4"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_shape_opens_mapped(cache, mnt, shape, dtype):
     array = filled(dtype, shape)
-    cache.put(KEY, array)
-    assert same(np.load(mnt / f"npy/{KEY}.npy", mmap_mode="r"), array)
+    cache.put(cache.key, array)
+    assert same(np.load(mnt / f"npy/{cache.key}.npy", mmap_mode="r"), array)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_shape_is_read_without_a_mapping(cache, mnt, shape):
     array = filled("float32", shape)
-    cache.put(KEY, array)
-    assert same(np.load(mnt / f"npy/{KEY}.npy"), array)
+    cache.put(cache.key, array)
+    assert same(np.load(mnt / f"npy/{cache.key}.npy"), array)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "complex256", "<U3", ">M8[us]", "V3"])
 def test_an_array_without_a_prefix_opens(cache, mnt, dtype):
     array = filled(dtype)
-    cache.put(KEY, array, integrity_checking=False)
-    assert same(np.load(mnt / f"npy/{KEY}.npy", mmap_mode="r"), array)
+    cache.put(cache.key, array, integrity_checking=False)
+    assert same(np.load(mnt / f"npy/{cache.key}.npy", mmap_mode="r"), array)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +93,8 @@ def test_an_array_without_a_prefix_opens(cache, mnt, dtype):
     ids=["fortran", "transposed", "strided", "broadcast"],
 )
 def test_an_array_of_another_memory_order_has_its_values_at_their_places(cache, mnt, array):
-    cache.put(KEY, array)
-    assert same(np.load(mnt / f"npy/{KEY}.npy", mmap_mode="r"), np.ascontiguousarray(array))
+    cache.put(cache.key, array)
+    assert same(np.load(mnt / f"npy/{cache.key}.npy", mmap_mode="r"), np.ascontiguousarray(array))
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (0,), (2, 3)], ids=str)
@@ -101,9 +102,9 @@ def test_an_array_of_another_memory_order_has_its_values_at_their_places(cache, 
 def test_an_array_of_items_without_bytes_is_shown_no_more_than_the_sdk_reads_it(cache, mnt, dtype, shape):
     forge(cache, document(dtype.encode(), shape, b""))
     with pytest.raises(SerializationError):
-        load(cache, KEY, "auto")
-    assert failure(mnt / f"npy/{KEY}.npy") == "EOPNOTSUPP"
-    assert (listing(mnt / "npy"), meta(mnt, KEY)["views"]["npy"]) == (set(), "array's dtype has no plain .npy form")
+        load(cache, cache.key, "auto")
+    assert failure(mnt / f"npy/{cache.key}.npy") == "EOPNOTSUPP"
+    assert (listing(mnt / "npy"), meta(mnt, cache.key)["views"]["npy"]) == (set(), "array's dtype has no plain .npy form")
 
 
 SPELLINGS = ["f8", "d", "=f8", "|f8", "double", "float", ">d", ">f 08", "b1", "<b1", "?", "<i1", "bool_", "L", "p", "intc", "c", "S5", "<S5", "U3", ">V3"]
@@ -113,7 +114,7 @@ SPELLINGS += ["M8", "M", "datetime64[generic]", "datetime64[ 025s]", "|M8[us]", 
 @pytest.mark.parametrize("dtype", SPELLINGS)
 def test_an_array_whose_dtype_is_spelled_otherwise_is_the_one_that_the_sdk_reads(cache, mnt, dtype):
     forge(cache, document(dtype.encode(), (3,), bytes(range(1, 3 * np.dtype(dtype).itemsize + 1))))
-    assert same(np.load(mnt / f"npy/{KEY}.npy"), load(cache, KEY, "auto"))
+    assert same(np.load(mnt / f"npy/{cache.key}.npy"), load(cache, cache.key, "auto"))
 
 
 @pytest.mark.decoding_only
@@ -121,37 +122,37 @@ def test_an_array_whose_dtype_is_spelled_otherwise_is_the_one_that_the_sdk_reads
 @pytest.mark.parametrize("shape", [(), (3,), (1,) * 64], ids=["0-d", "1-d", "64-d"])
 def test_the_header_is_a_multiple_of_64_bytes(cache, mnt, shape, dtype):
     array = filled(dtype, shape)
-    cache.put(KEY, array)
-    assert (os.stat(mnt / f"npy/{KEY}.npy").st_size - array.nbytes) % 64 == 0
+    cache.put(cache.key, array)
+    assert (os.stat(mnt / f"npy/{cache.key}.npy").st_size - array.nbytes) % 64 == 0
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 def test_the_header_is_one_that_numpy_reads_as_version_1_in_c_order(cache, mnt, shape):
-    cache.put(KEY, filled("f8", shape))
-    with open(mnt / f"npy/{KEY}.npy", "rb") as file:
+    cache.put(cache.key, filled("f8", shape))
+    with open(mnt / f"npy/{cache.key}.npy", "rb") as file:
         version = np.lib.format.read_magic(file)
         assert (version, np.lib.format.read_array_header_1_0(file)) == ((1, 0), (shape, False, np.dtype("f8")))
 
 
 @pytest.mark.parametrize("dtype", DTYPES[::5])
 def test_st_size_is_exact_before_the_first_read(cache, mnt, dtype):
-    cache.put(KEY, filled(dtype))
-    size = os.stat(mnt / f"npy/{KEY}.npy").st_size
-    assert size == len(read(mnt / f"npy/{KEY}.npy"))
+    cache.put(cache.key, filled(dtype))
+    size = os.stat(mnt / f"npy/{cache.key}.npy").st_size
+    assert size == len(read(mnt / f"npy/{cache.key}.npy"))
 
 
 def test_a_read_across_the_end_of_the_header_is_whole(cache, mnt):
-    cache.put(KEY, filled("i8", (100_000,)))
-    whole = read(mnt / f"npy/{KEY}.npy")
-    with open(mnt / f"npy/{KEY}.npy", "rb") as file:
+    cache.put(cache.key, filled("i8", (100_000,)))
+    whole = read(mnt / f"npy/{cache.key}.npy")
+    with open(mnt / f"npy/{cache.key}.npy", "rb") as file:
         assert [os.pread(file.fileno(), n, at) for at, n in [(1, 300), (63, 2), (127, 2), (60, 131072)]] == [
             whole[at : at + n] for at, n in [(1, 300), (63, 2), (127, 2), (60, 131072)]
         ]
 
 
 def test_the_array_of_a_legacy_entry_opens(cache, mnt):
-    cache.set(KEY, legacy(prefixed(document(b"<U2", (2,), "añb\0".encode("utf-32-le"))), metadata("numpy")))
-    assert np.load(mnt / f"npy/{KEY}.npy").tolist() == ["añ", "b"]
+    cache.set(cache.key, legacy(prefixed(document(b"<U2", (2,), "añb\0".encode("utf-32-le"))), metadata("numpy")))
+    assert np.load(mnt / f"npy/{cache.key}.npy").tolist() == ["añ", "b"]
 
 
 # What has no .npy
@@ -168,29 +169,29 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_an_array_of_objects_strings_or_structures_is_not_supported(cache, mnt, case):
-    cache.put(KEY, REFUSED[case])
-    assert failure(mnt / f"npy/{KEY}.npy") == "EOPNOTSUPP"
+    cache.put(cache.key, REFUSED[case])
+    assert failure(mnt / f"npy/{cache.key}.npy") == "EOPNOTSUPP"
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_meta_says_why_such_an_array_has_no_npy(cache, mnt, case):
-    cache.put(KEY, REFUSED[case])
-    failure(mnt / f"npy/{KEY}.npy")
-    reason = meta(mnt, KEY)["views"]["npy"]
+    cache.put(cache.key, REFUSED[case])
+    failure(mnt / f"npy/{cache.key}.npy")
+    reason = meta(mnt, cache.key)["views"]["npy"]
     assert isinstance(reason, str) and reason
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_the_payload_of_such_an_array_is_served(cache, mnt, case):
-    cache.put(KEY, REFUSED[case])
-    assert read(mnt / KEY) == cache.payload(KEY)
+    cache.put(cache.key, REFUSED[case])
+    assert read(mnt / cache.key) == cache.payload(cache.key)
 
 
 def test_an_array_that_was_refused_is_left_out_of_the_listing(cache, mnt):
-    cache.put(KEY, REFUSED["object"])
-    cache.put("good", np.arange(3))
-    failure(mnt / f"npy/{KEY}.npy")
-    assert listing(mnt / "npy") == {cache.listed("good") + ".npy"}
+    cache.put(cache.key, REFUSED["object"])
+    cache.put(f"{cache.key}.good", np.arange(3))
+    failure(mnt / f"npy/{cache.key}.npy")
+    assert listing(mnt / "npy") == {cache.listed(f"{cache.key}.good") + ".npy"}
 
 
 MALFORMED = {
@@ -220,7 +221,7 @@ UNKNOWN = ["bfloat16", "float8_e4m3fn", "float31", "int8', 'x': '", "datetime64[
 @pytest.mark.parametrize("dtype", UNKNOWN)
 def test_a_dtype_unknown_to_this_build_is_not_supported(cache, mnt, dtype):
     forge(cache, prefixed(document(dtype.encode(), (1,), bytes(4))))
-    assert failure(mnt / f"npy/{KEY}.npy") == "EOPNOTSUPP"
+    assert failure(mnt / f"npy/{cache.key}.npy") == "EOPNOTSUPP"
 
 
 @pytest.mark.decoding_only
@@ -228,13 +229,13 @@ def test_a_dtype_unknown_to_this_build_is_not_supported(cache, mnt, dtype):
 @pytest.mark.parametrize("wrap", [prefixed, bytes], ids=["prefixed", "bare"])
 def test_dtype_shape_and_length_that_do_not_agree_are_malformed(cache, mnt, case, wrap):
     forge(cache, wrap(MALFORMED[case]))
-    assert failure(mnt / f"npy/{KEY}.npy") == "EUCLEAN"
+    assert failure(mnt / f"npy/{cache.key}.npy") == "EUCLEAN"
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"NUMPY_RA", bytes(8) + b"NUMPY_RA", bytes(100), b"ARROW1", bytes(9) + b"NUMPY_RAW"])
 def test_a_payload_without_the_magic_is_malformed(cache, mnt, payload):
     forge(cache, payload)
-    assert failure(mnt / f"npy/{KEY}.npy") == "EUCLEAN"
+    assert failure(mnt / f"npy/{cache.key}.npy") == "EUCLEAN"
 
 
 @pytest.mark.parametrize("at", [0, 7, 17, 20, 26, 28, -1], ids="prefix prefix dtype-length dtype shape-length shape array".split())
@@ -242,13 +243,13 @@ def test_a_prefix_that_does_not_hash_the_array_is_a_checksum_mismatch(cache, mnt
     payload = bytearray(prefixed(document(b"int64", (4,), bytes(range(32)))))
     payload[at] ^= 1
     forge(cache, bytes(payload))
-    assert failure(mnt / f"npy/{KEY}.npy") == "EBADMSG"
+    assert failure(mnt / f"npy/{cache.key}.npy") == "EBADMSG"
 
 
 def test_a_failing_array_fails_never_after_the_first_byte(cache, mnt):
     payload = bytearray(prefixed(document(b"int64", (1 << 18,), bytes(8 << 18))))
     payload[-1] ^= 1
     forge(cache, bytes(payload))
-    assert lookup_failure(mnt / f"npy/{KEY}.npy") in (None, "EBADMSG")
+    assert lookup_failure(mnt / f"npy/{cache.key}.npy") in (None, "EBADMSG")
     with pytest.raises(OSError):
-        os.close(os.open(mnt / f"npy/{KEY}.npy", os.O_RDONLY))
+        os.close(os.open(mnt / f"npy/{cache.key}.npy", os.O_RDONLY))

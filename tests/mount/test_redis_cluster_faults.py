@@ -10,8 +10,9 @@ import pytest
 
 from announcing import number_of, stamped
 from helpers import failure, read
+from ports import free_port
 from redis_cluster import NODE_TIMEOUT, Cluster, cluster, fresh, go_on, key_slot, stop, wait_for, wait_for_replicas  # noqa: F401 - fixtures
-from redis_server import free_port, running
+from redis_server import running
 from test_redis_cluster import names
 from test_redis_source import complaint
 from while_lost import interrupt_a_reader
@@ -101,6 +102,7 @@ def test_a_master_that_is_killed_is_replaced(replicated, mount):
         assert number_of(held.read(), 300_000) == 7, "open files go on"
 
 
+@pytest.mark.times
 def test_errors_end_with_the_failover(replicated, mount):
     """Readers with less patience than the failover takes."""
     c, old = replicated, replicated.masters[0]
@@ -224,6 +226,7 @@ def test_a_master_that_was_stopped_and_replaced_is_not_believed(replicated, moun
         assert number_of(read(m / key), 5008) == i
 
 
+@pytest.mark.times
 def test_a_lost_master_without_a_replica_fails_in_time_and_comes_back(mount):
     with Cluster() as c:
         old = c.masters[0]
@@ -281,6 +284,7 @@ def test_who_waits_can_be_interrupted(fresh, mount):
     wait_for(lambda: all(fresh.info(s)["cluster_state"] == "ok" for s in fresh.masters), "the cluster is up")
 
 
+@pytest.mark.times  # a replica that is slow to answer gives way to its master
 def test_replicas_are_read_when_that_is_wanted(replicated, mount):
     c = replicated
     db = c.db()

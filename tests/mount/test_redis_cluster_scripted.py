@@ -1,6 +1,7 @@
 """§6 on servers that say they are a Redis Cluster: what they say is scripted, and may be nonsense."""
 
 import socket
+import subprocess
 import threading
 import time
 
@@ -26,10 +27,14 @@ NONSENSE = {
     "a port that is none": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\nh\r\n:70000\r\n",
     "a port of letters": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\nh\r\n$1\r\nx\r\n",
     "a server of a million parts": b"*1\r\n*3\r\n:0\r\n:5\r\n*1000000\r\n$1\r\nh\r\n:1\r\n",
+    "each slot a thousand times": b"*1000\r\n" + b"*3\r\n:0\r\n:16383\r\n*2\r\n$1\r\nh\r\n:1\r\n" * 1000,
+    "a word without an end": b"*1\r\n*3\r\n:0\r\n:5\r\n*3\r\n$1\r\nh\r\n:1\r\n$1000000000000\r\n",
     "more servers than there are": b"*1\r\n*1000000\r\n:0\r\n:5\r\n",
     "deep nesting": b"*1\r\n*3\r\n:0\r\n:5\r\n*3\r\n$1\r\nh\r\n:1\r\n" + b"*1\r\n" * 5000,
     "an unknown name": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\n?\r\n:1\r\n",
     "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a name without its end": b"*1\r\n*3\r\n:0\r\n:5\r\n*2\r\n$1\r\nh: :1\r\n",
+    "more masters than there may be": b"*1025\r\n" + b"".join(b"*3\r\n:%d\r\n:%d\r\n*2\r\n$1\r\nh\r\n:%d\r\n" % (n, n, n + 1) for n in range(1025)),
     "silence": b"",
     "half of it": b"*1\r\n*3\r\n:0\r\n",
 }
@@ -56,6 +61,7 @@ def test_slots_that_make_no_sense_later_harm_nothing(scripted, mount, case):
         start = time.monotonic()
         failure(m / "k")
         assert time.monotonic() - start < 3
+        time.sleep(0.01)
     s.answers["CLUSTER"] = slots((0, SLOTS - 1, b"127.0.0.1", s.port))
     wait_for(lambda: failure(m / "k") is None, "all is well again", 5)
     assert read(m / "k") == b"ok"
@@ -167,3 +173,24 @@ def test_a_key_that_is_not_yet_where_an_ask_led_to_is_asked_for_again(scripted, 
     assert read(m / "k") == b"ok"
     start = time.monotonic()
     assert failure(m / "missing") == "ENOENT" and time.monotonic() - start < 2
+
+
+def node(i: int, target: int) -> bytes:
+    """A line of CLUSTER NODES: of a node that a slot leaves."""
+    return b"%040x 127.0.0.1:1@2 master - 0 0 0 connected %d [%d->-%040x]\n" % (i, i % SLOTS, i % SLOTS, target)
+
+
+@pytest.mark.parametrize("targets", [1, 30_000])
+def test_a_listing_comes_to_its_end_whatever_is_said_of_slots_that_move(scripted, mount, targets):
+    """By more nodes than any cluster has, each of which has slots for another one, or all for the same."""
+    nodes = b"".join(node(i, 1 << 80 | i % targets) for i in range(30_000))
+    said = {b"NODES": b"$%d\r\n%s\r\n" % (len(nodes), nodes)}
+    page = b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\nk\r\n"
+    s = scripted({**VALUE, "GETRANGE": VALUE["GET"], "SCAN": page, "CLUSTER": lambda words: said[words[1]]})
+    said[b"SLOTS"] = slots((0, SLOTS - 1, b"127.0.0.1", s.port))
+    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=1")
+    listing = subprocess.run(["find", m / "raw", "-type", "f"], capture_output=True, text=True, timeout=60)
+    if targets == 1:
+        assert (listing.stdout, listing.stderr) == (f"{m}/raw/k\n", "")
+    else:
+        assert "Input/output error" in listing.stderr

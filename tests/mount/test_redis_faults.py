@@ -12,6 +12,7 @@ import time
 import pytest
 
 from caches import noise
+from entries import stats
 from helpers import failure, lookup_failure, read
 from redis_server import Proxy, db, proxy, running, scripted, server  # noqa: F401 - fixtures
 from while_lost import interrupt_a_reader, restart_under_load
@@ -19,6 +20,7 @@ from while_lost import interrupt_a_reader, restart_under_load
 NOT_LOADED = b"-LOADING Redis is loading the dataset in memory\r\n"
 
 
+@pytest.mark.times
 def test_a_server_that_is_killed_refuses_and_comes_back(mount):
     with running() as server:
         server.client().set("k", b"1" * 100_000)
@@ -38,6 +40,18 @@ def test_a_server_that_is_killed_refuses_and_comes_back(mount):
         while failure(m / "k"):
             assert time.monotonic() < deadline
         assert read(m / "k") == b"2"
+
+
+def test_calls_of_a_server_that_is_lost_are_counted(mount):
+    with running() as server:
+        m = mount(server.tcp, "timeout=2")
+        failure(m / "k")
+        server.kill()
+        for _ in range(2):
+            failure(m / "k")
+    counted = stats(m)
+    assert counted['ckfs_backend_calls_total{operation="find",result="absent"}'] >= 1
+    assert counted['ckfs_backend_calls_total{operation="find",result="unreachable"}'] >= 1
 
 
 def test_a_restart_between_two_requests_goes_unnoticed(mount):
@@ -87,6 +101,7 @@ def test_a_user_who_may_only_read_can_mount(server, db, mount):
         b"!garbage\r\n": "EIO",
         b"$-2\r\n": "EIO",
         b"$99999999999999999999\r\n": "EIO",
+        b"$2\r\nok, ": "EIO",
         b":1x\r\n": "EIO",
         b"*1\r\n:1\r\n": "EIO",
     }.items(),
@@ -231,6 +246,7 @@ def test_a_server_that_stops_to_answer_times_out(server, db, mount):
     assert read(m / "k") == b"v"
 
 
+@pytest.mark.times
 def test_who_waits_for_an_attribute_keeps_no_thread_from_others(server, db, mount):
     db.set("k", b"v" * 1000)
     m = mount(server.url, "timeout=3", "max_threads=4")

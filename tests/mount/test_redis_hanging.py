@@ -10,7 +10,7 @@ import time
 import pytest
 
 from helpers import meta
-from redis_server import Proxy, db, proxy, running, server  # noqa: F401 - fixtures
+from redis_server import Proxy, db, in_front_of_the_server, proxy, running, server  # noqa: F401 - fixtures
 from while_lost import ends_on_a_signal
 
 
@@ -37,11 +37,7 @@ class Deaf(Proxy):
                 upstream.sendall(data)
 
 
-@pytest.fixture
-def deaf(server):
-    p = Deaf(server)
-    yield p
-    p.close()
+deaf = in_front_of_the_server(Deaf)
 
 
 @pytest.fixture
@@ -64,6 +60,7 @@ def test_a_signal_ends_the_wait_for_the_names_of_attributes(listed):
     ends_on_a_signal("getfattr", listed / "k")
 
 
+@pytest.mark.times
 def test_who_waits_for_expiries_holds_up_nobody(listed):
     waiting = [subprocess.Popen(["getfattr", "-n", "user.ckfs.ttl", listed / "k"], stderr=subprocess.DEVNULL) for _ in range(30)]
     try:
@@ -80,6 +77,7 @@ def test_who_waits_for_expiries_holds_up_nobody(listed):
             w.wait(5)
 
 
+@pytest.mark.times
 def test_an_expiry_that_cannot_be_had_is_an_error_after_the_timeout(server, db, mount):
     db.set("k", b"v", ex=1000)
     m = mount(server.url, "timeout=0.5", "listed_ttl=60")
@@ -93,6 +91,7 @@ def test_an_expiry_that_cannot_be_had_is_an_error_after_the_timeout(server, db, 
                 assert 0.4 < time.monotonic() - start < 1.2
 
 
+@pytest.mark.times
 def test_meta_waits_for_nothing_that_its_lookup_has_not_found(deaf, db, mount):
     db.set("k", b"v", ex=1000)
     m = mount(deaf.url)
@@ -124,6 +123,7 @@ def looking(*paths) -> list[subprocess.Popen]:
     return [subprocess.Popen(["stat", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for path in paths]
 
 
+@pytest.mark.times
 def test_lookups_in_one_directory_wait_side_by_side(server, db, mount):
     m = mount(server.url, "timeout=2")
     os.stat(m)
@@ -148,6 +148,7 @@ def test_a_signal_ends_the_wait_behind_another_lookup(server, mount, command, se
         first[0].wait(5)
 
 
+@pytest.mark.times
 @pytest.mark.parametrize("size", [5, 100_000])
 def test_a_name_that_is_known_waits_once(server, db, mount, size):
     """The kernel looks up such a name a second time when the first comes to an error."""
@@ -162,6 +163,7 @@ def test_a_name_that_is_known_waits_once(server, db, mount, size):
     assert os.stat(m / "k").st_size == size
 
 
+@pytest.mark.times
 def test_a_daemon_that_waits_ends_at_once(server, db, mount):
     db.set("k", b"v")
     m = mount(server.url, "timeout=20")
@@ -210,6 +212,7 @@ def listed_by(m) -> list[str]:
     return sorted(os.listdir(m / "raw"))
 
 
+@pytest.mark.times
 def test_a_listing_that_hangs_ahead_of_its_reader_stops_no_other(deaf, in_pages, mount):
     m = mount(deaf.url, "timeout=6")
     deaf.words = (in_pages[300],)
@@ -236,6 +239,7 @@ def test_a_listing_of_names_does_without_what_cannot_be_had_of_them(deaf, in_pag
     assert listed_by(m) == sorted(key.decode() for key in in_pages)
 
 
+@pytest.mark.times
 @pytest.mark.parametrize("at", [0, 300])
 def test_a_listing_that_hangs_ends_in_an_error_after_the_timeout(deaf, in_pages, mount, at):
     """What json/ shows hangs on each value."""

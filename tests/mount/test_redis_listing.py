@@ -15,7 +15,7 @@ import pytest
 
 from caches import RedisCache
 from helpers import FORMATS, failure, legacy, memory, read
-from redis_server import Proxy, db, running, scripted, server  # noqa: F401 - fixtures
+from redis_server import Proxy, db, in_front_of_the_server, running, scripted, server  # noqa: F401 - fixtures
 
 
 def names(m, directory="raw") -> list[str]:
@@ -59,6 +59,32 @@ def test_what_a_scan_gives_twice_shows_once(scripted, mount):
     answers = {"SCAN": lambda words: pages[words[1]], "STRLEN": b":1\r\n", "GETRANGE": b"$1\r\nx\r\n", "PTTL": b":-1\r\n"}
     m = mount(scripted({**answers, "CLIENT": b"-ERR unknown command\r\n"}).url)
     assert sorted(names(m)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    {
+        "no array": b"+OK\r\n",
+        "one part": b"*1\r\n$1\r\n0\r\n",
+        "no cursor": b"*2\r\n$-1\r\n*0\r\n",
+        "a long cursor": b"*2\r\n$30\r\n" + b"1" * 30 + b"\r\n*0\r\n",
+        "a cursor without its end": b"*2\r\n$1\r\n0: *0\r\n",
+        "no names": b"*2\r\n$1\r\n0\r\n:7\r\n",
+        "a name that is none": b"*2\r\n$1\r\n0\r\n*1\r\n*0\r\n",
+        "a name without its end": b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\na: ",
+        "another protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    }.values(),
+)
+def test_a_page_that_makes_no_sense_ends_the_listing_in_an_error(scripted, mount, page):
+    answers = {"SCAN": page, "STRLEN": b":1\r\n", "GETRANGE": b"$1\r\nx\r\n", "PTTL": b":-1\r\n"}
+    s = scripted({**answers, "CLIENT": b"-ERR unknown command\r\n"})
+    m = mount(s.url)
+    with pytest.raises(OSError) as error:
+        os.listdir(m / "raw")
+    assert error.value.errno == errno.EIO
+    # A name that is nil is no key.
+    s.answers["SCAN"] = b"*2\r\n$1\r\n0\r\n*2\r\n$-1\r\n$1\r\na\r\n"
+    assert os.listdir(m / "raw") == ["a"]
 
 
 def test_sizes_of_a_listing_come_in_pages(server, db, mount):
@@ -232,13 +258,12 @@ class Stalled(Proxy):
                     self.goes_on.wait()
                 upstream.sendall(data)
 
+    def close(self):
+        self.goes_on.set()
+        super().close()
 
-@pytest.fixture
-def stalled(server):
-    p = Stalled(server)
-    yield p
-    p.goes_on.set()
-    p.close()
+
+stalled = in_front_of_the_server(Stalled)
 
 
 @pytest.mark.parametrize("seconds", [1.5, 7])

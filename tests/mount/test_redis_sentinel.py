@@ -224,6 +224,11 @@ def test_a_sentinel_that_talks_nonsense_is_one_clear_line(scripted, ckfs, tmp, r
     assert "sentinel" in text and time.monotonic() - start < 10
 
 
+def test_a_sentinel_that_may_not_be_asked_says_which_right_is_missing(scripted, ckfs, tmp):
+    s = scripted({"SENTINEL": b"-NOPERM this user has no permissions\r\n", "PING": b"+PONG\r\n"})
+    assert "this user may not use SENTINEL MASTER" in complaint(ckfs, tmp, "-o", "timeout=0.5", f"redis-sentinel://127.0.0.1:{s.port}/main")
+
+
 def test_a_sentinel_that_closes_the_connection_says_so(scripted, ckfs, tmp):
     s = scripted({"CLIENT": None})
     assert "127.0.0.1: the server has closed the connection" in complaint(ckfs, tmp, f"redis-sentinel://127.0.0.1:{s.port}/main")

@@ -11,7 +11,7 @@ import pytest
 
 from caches import noise
 from helpers import failure, metadata, prefixed, v3
-from redis_server import Proxy, db, server  # noqa: F401 - fixtures
+from redis_server import Proxy, db, in_front_of_the_server, server  # noqa: F401 - fixtures
 
 MIB = 1 << 20
 QUICK = 1e12
@@ -33,11 +33,7 @@ class Slow(Proxy):
             yield piece
 
 
-@pytest.fixture
-def slow(server):
-    p = Slow(server)
-    yield p
-    p.close()
+slow = in_front_of_the_server(Slow)
 
 
 @contextlib.contextmanager
@@ -118,6 +114,7 @@ def test_a_mount_ends_while_values_are_fetched(slow, many, mount):
         assert time.monotonic() - start < 4
 
 
+@pytest.mark.times
 def test_who_went_away_leaves_no_one_waiting(slow, db, many, mount):
     """Where nothing is announced a lookup reads all of a value, over as many connections as there are."""
     db.set("small", b"v")
@@ -152,6 +149,7 @@ def lent(slow, db, mount):
         yield m
 
 
+@pytest.mark.times
 def test_who_waits_for_a_connection_waits_as_long_as_others_make_progress(lent):
     assert (lent / "raw/small").read_bytes() == b"v"
     assert [process.wait(20) for process in lent.opens] == [0] * 16

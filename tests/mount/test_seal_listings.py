@@ -9,7 +9,7 @@ import subprocess
 import pyarrow.dataset
 import pytest
 
-from documents import INTEROP, INTEROP_KEY, OTHER, TABLE, seal, store
+from documents import INTEROP, OTHER, TABLE, seal, store
 from entries import everything, flip, stats
 from helpers import FORMATS, failure
 from sealed import DOCUMENT, KEYED, SECRET, altered, keyed, keys  # noqa: F401 - a fixture
@@ -66,10 +66,10 @@ def test_the_undecoded_directories_list_all(cache, keyed):  # noqa: F811
 
 
 def test_interop_values_are_listed_by_the_keys_that_are_known(cache, mount, tmp):
-    store(cache, INTEROP_KEY, INTEROP, sealing=seal(), interop=True)
-    (tmp / "keys").write_text(INTEROP_KEY + "\n")
+    store(cache, cache.interop_key, INTEROP, sealing=seal(), interop=True)
+    (tmp / "keys").write_text(cache.interop_key + "\n")
     m = mount(cache, f"keys={tmp / 'keys'}", env=KEYED)
-    assert [listed(m, view) for view in ("json", "msgpack")] == [{f"{INTEROP_KEY}.json"}, {f"{INTEROP_KEY}.msgpack"}]
+    assert [listed(m, view) for view in ("json", "msgpack")] == [{f"{cache.interop_key}.json"}, {f"{cache.interop_key}.msgpack"}]
 
 
 def test_a_second_ls_of_sealed_entries_decodes_nothing(cache, mount, tmp):

@@ -17,7 +17,7 @@ from commands import REFUSED, command, complaint  # noqa: F401 - a fixture
 from documents import MASTER, OTHER, THIRD, seal, seal_by_hand, sealed_metadata, store, wrapper
 from entries import flip, spilled
 from helpers import failure, read
-from sealed import DOCUMENT, FIFTH, FOURTH, KEY, KEYED, SECRET, altered, keyed, keys  # noqa: F401 - a fixture
+from sealed import DOCUMENT, FIFTH, FOURTH, KEYED, SECRET, altered, keyed, keys  # noqa: F401 - a fixture
 
 # The key in a file
 
@@ -31,15 +31,15 @@ def key_file(tmp, content: str = MASTER, mode: int = 0o600) -> pathlib.Path:
 
 @pytest.mark.parametrize("content", [MASTER, MASTER + "\n", f"  {MASTER}\r\n"])
 def test_the_master_key_comes_from_a_file(cache, mount, tmp, content):
-    store(cache, KEY, DOCUMENT, sealing=seal())
+    store(cache, cache.key, DOCUMENT, sealing=seal())
     m = mount(cache, f"master_key_file={key_file(tmp, content)}")
-    assert json.loads(read(m / f"json/{KEY}.json")) == DOCUMENT
+    assert json.loads(read(m / f"json/{cache.key}.json")) == DOCUMENT
 
 
 def test_the_file_goes_with_previous_keys_of_the_environment(cache, mount, tmp):
-    store(cache, KEY, DOCUMENT, sealing=seal(OTHER))
+    store(cache, cache.key, DOCUMENT, sealing=seal(OTHER))
     m = mount(cache, f"master_key_file={key_file(tmp)}", env={"CACHEKIT_PREVIOUS_MASTER_KEYS": OTHER})
-    assert failure(m / f"json/{KEY}.json") is None
+    assert failure(m / f"json/{cache.key}.json") is None
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o641, 0o604, 0o620, 0o666])
@@ -94,9 +94,9 @@ def proc(m, name: str) -> bytes:
 
 
 def test_keys_are_in_no_place_that_others_look_at(cache, mount):
-    store(cache, KEY, DOCUMENT, sealing=seal())
+    store(cache, cache.key, DOCUMENT, sealing=seal())
     m = mount(cache, env=keys(MASTER, OTHER, THIRD))
-    read(m / f"json/{KEY}.json")
+    read(m / f"json/{cache.key}.json")
     places = {name: proc(m, name) for name in ("environ", "cmdline", "mountinfo", "maps")} | {"log": m.log().encode()}
     assert [name for name, text in places.items() for key in (MASTER, OTHER, THIRD) if key[:20].encode() in text] == []
 
@@ -108,24 +108,24 @@ def test_the_daemon_leaves_no_core(keyed):  # noqa: F811
 
 
 def test_plaintext_is_in_no_log(cache, mount):
-    store(cache, KEY, DOCUMENT, sealing=seal())
+    store(cache, cache.key, DOCUMENT, sealing=seal())
     store(cache, "altered", DOCUMENT, sealing=seal())
     altered(cache, "altered", payload=lambda p: flip(p, -1))
     seal_by_hand(cache, "malformed", b"\xc1" + SECRET.encode(), sealed_metadata(compressed=False))
     m = mount(cache, env=KEYED)
-    shown = [failure(m / f"json/{key}.json") for key in (KEY, "altered", "malformed")]
+    shown = [failure(m / f"json/{key}.json") for key in (cache.key, "altered", "malformed")]
     assert (shown, SECRET in m.log()) == ([None, "EBADMSG", "EUCLEAN"], False)
 
 
 @pytest.mark.parametrize("case", ["no key", "altered", "short"])
 def test_a_sealed_entry_that_fails_is_logged_once(cache, mount, case):
-    store(cache, KEY, DOCUMENT, sealing=seal(OTHER if case == "no key" else MASTER))
+    store(cache, cache.key, DOCUMENT, sealing=seal(OTHER if case == "no key" else MASTER))
     if case != "no key":
         altered(cache, payload=(lambda p: flip(p, -1)) if case == "altered" else (lambda p: p[:20]))
     m = mount(cache, env=KEYED)
     for view in ("json", "msgpack", "json"):
-        failure(m / f"{view}/{KEY}.{view}")
-    assert len(m.log_lines(KEY)) == 1
+        failure(m / f"{view}/{cache.key}.{view}")
+    assert len(m.log_lines(cache.key)) == 1
 
 
 def large() -> dict:
@@ -136,26 +136,26 @@ def only_ciphertext(spilled: list[bytes], cache) -> bool:
     """Whether nothing was spilled but, where it has to be fetched, the stored value."""
     if not cache.FETCHES:
         return spilled == []
-    value = cache.value(KEY)
+    value = cache.value(cache.key)
     return [content[: len(value)] for content in spilled] == [value] and not any(spilled[0][len(value) :])
 
 
 @pytest.mark.parametrize("view", ["json", "msgpack"])
 def test_large_plaintext_of_a_sealed_entry_never_reaches_the_spool_directory(cache, mount, tmp, view):
-    store(cache, KEY, large(), sealing=seal())
+    store(cache, cache.key, large(), sealing=seal())
     (tmp / "spool").mkdir()
     m = mount(cache, "cache_size=1M", f"spool_dir={tmp / 'spool'}", env=KEYED)
-    with open(m / f"{view}/{KEY}.{view}", "rb") as file:
+    with open(m / f"{view}/{cache.key}.{view}", "rb") as file:
         head = file.read(1000)
         assert (SECRET.encode() in head, os.listdir(tmp / "spool")) == (True, [])
         assert only_ciphertext(spilled(m, tmp / "spool"), cache)
 
 
 def test_a_sealed_table_never_reaches_the_spool_directory(cache, mount, tmp):
-    store(cache, KEY, pd.DataFrame({"x": np.arange(2_000_000)}), ArrowSerializer(compression=None), seal())
+    store(cache, cache.key, pd.DataFrame({"x": np.arange(2_000_000)}), ArrowSerializer(compression=None), seal())
     (tmp / "spool").mkdir()
     m = mount(cache, "cache_size=1M", f"spool_dir={tmp / 'spool'}", env=KEYED)
-    with open(m / f"arrow/{KEY}.arrow", "rb") as file:
+    with open(m / f"arrow/{cache.key}.arrow", "rb") as file:
         assert file.read(6) == b"ARROW1"
         assert only_ciphertext(spilled(m, tmp / "spool"), cache)
 
@@ -179,8 +179,8 @@ def test_keys_are_in_locked_memory_after_the_fork_too(command):  # noqa: F811
 @pytest.mark.memory
 @pytest.mark.skipif(os.geteuid() != 0, reason="others may lock little memory")
 def test_plaintext_is_in_locked_memory_while_it_is_open(cache, keyed):  # noqa: F811
-    store(cache, KEY, DOCUMENT, sealing=seal())
+    store(cache, cache.key, DOCUMENT, sealing=seal())
     before = locked(keyed.pid)
-    with open(keyed / f"msgpack/{KEY}.msgpack", "rb") as file:
+    with open(keyed / f"msgpack/{cache.key}.msgpack", "rb") as file:
         file.read()
         assert locked(keyed.pid) > before

@@ -13,28 +13,30 @@ from cachekit.serializers.wrapper import SerializationWrapper
 
 from documents import load
 from helpers import EXTENSION, failure, legacy, listing, meta, metadata, prefixed, read, v3, xattrs
-from writers import FRAME, KEY, PLAIN, write
+from writers import FRAME, PLAIN, write
+
+pytestmark = pytest.mark.shared_mount
 
 # Values without a frame, empty values
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"C", b"cK\x03\0\0\0\0", b"5", b"[1]", b"\x94\xc4\x01\0", b"ARROW1", bytes(range(256)) * 999])
 def test_a_foreign_value_is_its_own_payload_in_root_raw_and_frame(cache, mnt, value):
-    cache.set(KEY, value)
-    sizes = [os.stat(mnt / f"{d}/{KEY}").st_size for d in (".", "raw", "frame")]
-    assert (sizes, [read(mnt / f"{d}/{KEY}") for d in (".", "raw", "frame")]) == ([len(value)] * 3, [value] * 3)
+    cache.set(cache.key, value)
+    sizes = [os.stat(mnt / f"{d}/{cache.key}").st_size for d in (".", "raw", "frame")]
+    assert (sizes, [read(mnt / f"{d}/{cache.key}") for d in (".", "raw", "frame")]) == ([len(value)] * 3, [value] * 3)
 
 
 @pytest.mark.parametrize("view", ["arrow", "npy", "msgpack", "json"])
 @pytest.mark.parametrize("value", [b"", b"5", PLAIN.serialize(FRAME)[0]], ids=["empty", "digit", "arrow"])
 def test_a_foreign_value_has_no_decoded_view(cache, mnt, value, view):
-    cache.set(KEY, value)
-    assert failure(mnt / f"{view}/{KEY}{EXTENSION[view]}") == "ENOENT"
+    cache.set(cache.key, value)
+    assert failure(mnt / f"{view}/{cache.key}{EXTENSION[view]}") == "ENOENT"
 
 
 def test_a_frame_with_an_empty_payload_has_size_0_in_the_root(cache, mnt):
-    cache.set(KEY, v3(b"", metadata("msgpack")))
-    assert (os.stat(mnt / KEY).st_size, read(mnt / KEY), read(mnt / "frame" / KEY)) == (0, b"", cache.value(KEY))
+    cache.set(cache.key, v3(b"", metadata("msgpack")))
+    assert (os.stat(mnt / cache.key).st_size, read(mnt / cache.key), read(mnt / "frame" / cache.key)) == (0, b"", cache.value(cache.key))
 
 
 # Legacy frames
@@ -118,10 +120,10 @@ def unwrapped(value: bytes) -> bytes | None:
 
 @pytest.mark.parametrize("case", LEGACY)
 def test_the_payload_of_a_legacy_frame_is_what_unwrap_returns(cache, mnt, case):
-    cache.set(KEY, LEGACY[case])
-    size = os.stat(mnt / KEY).st_size
+    cache.set(cache.key, LEGACY[case])
+    size = os.stat(mnt / cache.key).st_size
     payload = unwrapped(LEGACY[case])
-    assert (size, read(mnt / KEY), read(mnt / "raw" / KEY)) == (len(payload), payload, payload)
+    assert (size, read(mnt / cache.key), read(mnt / "raw" / cache.key)) == (len(payload), payload, payload)
 
 
 @pytest.mark.parametrize(
@@ -130,20 +132,21 @@ def test_the_payload_of_a_legacy_frame_is_what_unwrap_returns(cache, mnt, case):
 )
 def test_a_padding_that_completes_its_group_ends_the_payload(cache, mnt, text, payload):
     """The rule of Python up to 3.12, whichever runs here: later ones go on behind the padding."""
-    cache.set(KEY, data(text))
-    assert (os.stat(mnt / KEY).st_size, read(mnt / KEY), read(mnt / "frame" / KEY)) == (len(payload), payload, data(text))
+    cache.set(cache.key, data(text))
+    assert (os.stat(mnt / cache.key).st_size, read(mnt / cache.key), read(mnt / "frame" / cache.key)) == (len(payload), payload, data(text))
 
 
 @pytest.mark.parametrize("before", [b"", b"\n", b" " * 600], ids=["nothing", "a line end", "many spaces"])
 def test_a_listing_shows_a_legacy_frame_behind_white_space_as_what_it_is(cache, mnt, before):
     payload, kind = prefixed(b'{"a":1}'), metadata("orjson")
-    cache.set(KEY, before + legacy(payload, kind, "orjson") + b"\n")
-    name = cache.listed(KEY)
+    cache.set(cache.key, before + legacy(payload, kind, "orjson") + b"\n")
+    name = cache.listed(cache.key)
     assert [listing(mnt / view) for view in ("raw", "json", "msgpack")] == [{name}, {name + ".json"}, set()]
     assert {entry.name: entry.stat().st_size for entry in os.scandir(mnt / "raw")} == {name: len(payload)}
-    assert (meta(mnt, KEY)["frame"]["kind"], read(mnt / f"json/{KEY}.json")) == ("legacy", b'{"a":1}')
+    assert (meta(mnt, cache.key)["frame"]["kind"], read(mnt / f"json/{cache.key}.json")) == ("legacy", b'{"a":1}')
 
 
+@pytest.mark.own_mount
 def test_legacy_payloads_over_the_cache_size_are_served_side_by_side(cache, mount, tmp):
     mnt = mount(cache, f"cache_size=1M,spool_dir={tmp}")
     for i in range(3):
@@ -154,14 +157,14 @@ def test_legacy_payloads_over_the_cache_size_are_served_side_by_side(cache, moun
 
 @pytest.mark.parametrize("case", LEGACY)
 def test_frame_of_a_legacy_entry_is_the_stored_json(cache, mnt, case):
-    cache.set(KEY, LEGACY[case])
-    assert (os.stat(mnt / "frame" / KEY).st_size, read(mnt / "frame" / KEY)) == (len(LEGACY[case]), LEGACY[case])
+    cache.set(cache.key, LEGACY[case])
+    assert (os.stat(mnt / "frame" / cache.key).st_size, read(mnt / "frame" / cache.key)) == (len(LEGACY[case]), LEGACY[case])
 
 
 @pytest.mark.parametrize("case", OPAQUE)
 def test_a_value_that_begins_with_a_brace_and_is_no_legacy_frame_is_opaque(cache, mnt, case):
-    cache.set(KEY, OPAQUE[case])
-    assert (unwrapped(OPAQUE[case]), read(mnt / KEY), xattrs(mnt / KEY).get("serializer")) == (None, OPAQUE[case], None)
+    cache.set(cache.key, OPAQUE[case])
+    assert (unwrapped(OPAQUE[case]), read(mnt / cache.key), xattrs(mnt / cache.key).get("serializer")) == (None, OPAQUE[case], None)
 
 
 @pytest.mark.parametrize(
@@ -169,13 +172,13 @@ def test_a_value_that_begins_with_a_brace_and_is_no_legacy_frame_is_opaque(cache
     [("arrow", PLAIN.serialize(FRAME)[0], "arrow"), ("orjson", prefixed(b'{"a":1}'), "json"), ("orjson", b"[1]", "json")],
 )
 def test_a_decoded_view_of_a_legacy_entry_is_that_of_its_payload(cache, mnt, kind, document, view):
-    cache.set(KEY, legacy(document, metadata(kind), kind))
-    assert read(mnt / f"{view}/{KEY}{EXTENSION[view]}") == document[0 if document == b"[1]" else 8 :]
+    cache.set(cache.key, legacy(document, metadata(kind), kind))
+    assert read(mnt / f"{view}/{cache.key}{EXTENSION[view]}") == document[0 if document == b"[1]" else 8 :]
 
 
 def test_a_legacy_array_opens_with_numpy(cache, mnt):
-    cache.set(KEY, legacy(AutoSerializer().serialize(np.arange(5))[0], metadata("numpy"), "auto"))
-    assert np.load(mnt / f"npy/{KEY}.npy", mmap_mode="r").tolist() == [0, 1, 2, 3, 4]
+    cache.set(cache.key, legacy(AutoSerializer().serialize(np.arange(5))[0], metadata("numpy"), "auto"))
+    assert np.load(mnt / f"npy/{cache.key}.npy", mmap_mode="r").tolist() == [0, 1, 2, 3, 4]
 
 
 # Interop values
@@ -187,6 +190,7 @@ SNIFFABLE = {"v3": v3(b"payload"), "legacy": legacy(b"payload"), "malformed": b"
 @pytest.mark.parametrize("value", SNIFFABLE)
 @pytest.mark.parametrize("key", [f"users:get:{HEX}", f"0:a.b_c-d:{HEX}", f"nsx:{'o' * 64}:{HEX}"])
 def test_a_value_under_an_interop_key_is_never_sniffed_as_a_frame(cache, mnt, key, value):
+    key = key.replace(HEX, cache.interop_key[-64:])
     cache.set(key, SNIFFABLE[value])
     assert read(mnt / key) == SNIFFABLE[value]
 
@@ -210,9 +214,9 @@ def test_a_value_under_a_key_of_another_shape_is_a_frame_when_it_looks_like_one(
 
 @pytest.mark.parametrize("view", ["json", "msgpack"])
 def test_an_interop_value_is_a_document_under_its_key(cache, mnt, view):
-    cache.set(f"users:get:{HEX}", b"\x81\xa1a\x01")
+    cache.set(cache.interop_key, b"\x81\xa1a\x01")
     expected = {"msgpack": b"\x81\xa1a\x01", "json": b'{"a":1}\n'}
-    assert (mnt / f"{view}/users:get:{HEX}{EXTENSION[view]}").read_bytes() == expected[view]
+    assert (mnt / f"{view}/{cache.interop_key}{EXTENSION[view]}").read_bytes() == expected[view]
 
 
 # From the public test vectors of the protocol: what a reader of interop values has to take
@@ -228,7 +232,7 @@ READABLE = {
 
 @pytest.mark.parametrize("case", READABLE)
 def test_an_interop_value_need_not_be_canonical(cache, mnt, case):
-    key, value = f"users:get:{HEX}", bytes.fromhex(READABLE[case][0])
+    key, value = cache.interop_key, bytes.fromhex(READABLE[case][0])
     cache.set(key, value)
     load(cache, key, interop=True)
     assert (read(mnt / f"msgpack/{key}.msgpack"), read(mnt / f"json/{key}.json")) == (value, READABLE[case][1])
@@ -236,7 +240,7 @@ def test_an_interop_value_need_not_be_canonical(cache, mnt, case):
 
 @pytest.mark.parametrize("tail", [b"\0", b"\xc0", b" ", b"\n", b"\xc1"], ids=repr)
 def test_an_interop_value_is_one_document_and_nothing_behind_it(cache, mnt, tail):
-    key = f"users:get:{HEX}"
+    key = cache.interop_key
     cache.set(key, bytes.fromhex("82a36167651ea46e616d65a5616c696365") + tail)
     with pytest.raises(InteropDecodeError):
         load(cache, key, interop=True)
@@ -248,20 +252,20 @@ FRAMES = {"frame": v3(b"payload"), "cut": b"CK", "malformed": b"CK\x03\xff\xff\x
 
 @pytest.mark.parametrize("value", FRAMES)
 def test_what_begins_as_a_frame_under_an_interop_key_is_no_document(cache, mnt, value):
-    key = f"users:get:{HEX}"
+    key = cache.interop_key
     cache.set(key, FRAMES[value])
     with pytest.raises(InteropDecodeError, match="auto-mode entry|CK v3 frame"):
         load(cache, key, interop=True)
     assert [listing(mnt / view) for view in ("json", "msgpack", "arrow")] == [set()] * 3
     assert [failure(mnt / f"{view}/{key}.{view}") for view in ("json", "msgpack")] == ["EUCLEAN"] * 2
     views = meta(mnt, key)["views"]
-    assert {views["json"], views["msgpack"]} == {"begins with CK, as cachekit's own frames do: no interop value"}
+    assert {views["json"], views["msgpack"]} == {"begins with CK, like a frame of cachekit: not an interop value"}
     assert (read(mnt / key), read(mnt / "frame" / key)) == (FRAMES[value],) * 2
 
 
 @pytest.mark.parametrize("value", [b"C", b"\xa2CK", b"\x92CK", b"K"], ids=["C", "CK as text", "C and K", "K"])
 def test_what_only_looks_a_little_so_is_a_document(cache, mnt, value):
-    key = f"users:get:{HEX}"
+    key = cache.interop_key
     cache.set(key, value)
     assert (read(mnt / f"msgpack/{key}.msgpack"), json.loads(read(mnt / f"json/{key}.json"))) == (value, load(cache, key, interop=True))
 
@@ -269,19 +273,19 @@ def test_what_only_looks_a_little_so_is_a_document(cache, mnt, value):
 @pytest.mark.file_only
 @pytest.mark.parametrize("view", ["json", "msgpack"])
 def test_decoded_views_of_an_interop_value_are_not_found_by_hash(cache, mnt, view):
-    cache.set(f"users:get:{HEX}", b"\x81\xa1a\x01")
-    assert failure(mnt / view / (cache.hash(f"users:get:{HEX}") + EXTENSION[view])) == "ENOENT"
+    cache.set(cache.interop_key, b"\x81\xa1a\x01")
+    assert failure(mnt / view / (cache.hash(cache.interop_key) + EXTENSION[view])) == "ENOENT"
 
 
 @pytest.mark.parametrize("view", ["arrow", "npy"])
 def test_an_interop_value_is_no_arrow_file_and_no_array(cache, mnt, view):
-    cache.set(f"users:get:{HEX}", PLAIN.serialize(FRAME)[0])
-    assert failure(mnt / f"{view}/users:get:{HEX}{EXTENSION[view]}") == "ENOENT"
+    cache.set(cache.interop_key, PLAIN.serialize(FRAME)[0])
+    assert failure(mnt / f"{view}/{cache.interop_key}{EXTENSION[view]}") == "ENOENT"
 
 
 def test_the_payload_of_every_view_can_be_read_twice(cache, mnt):
     write(cache, "arrow")
-    with open(mnt / f"arrow/{KEY}.arrow", "rb") as file:
+    with open(mnt / f"arrow/{cache.key}.arrow", "rb") as file:
         first = file.read()
         file.seek(0, io.SEEK_SET)
         assert file.read() == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import shutil
@@ -9,11 +10,15 @@ import struct
 import threading
 import time
 
+import msgpack
 import pyarrow
 import pytest
 
 from caches import FileCache
 from entries import Mapping, entries_of, opening, outcome, slurp, stats, until
+from helpers import v3
+
+pytestmark = pytest.mark.on_http
 
 WORDS = 20_000
 
@@ -86,7 +91,18 @@ class TestAnOpenFile:
             assert mapped[:] == numbered(1)
 
 
-def race(cache, look, lookers: int = 4, *more) -> list[str]:
+def document(n: int) -> bytes:
+    """Version n as a document of more than 64 KiB."""
+    return v3(msgpack.packb({"n": n, "words": f"{n} " * WORDS * 2}), {"format": "msgpack", "compressed": False, "original_type": "msgpack", "encoding": "utf-8"})
+
+
+def document_number(text: bytes) -> int:
+    shown = json.loads(text)
+    assert shown["words"] == f"{shown['n']} " * WORDS * 2, f"torn: version {shown['n']}"
+    return shown["n"]
+
+
+def race(cache, look, lookers: int = 4, *more, value=numbered) -> list[str]:
     """Overwrite `k` hundreds of times while threads look which version there is. Returns what went wrong."""
     failures, published, done = [], [0], threading.Event()
 
@@ -103,14 +119,14 @@ def race(cache, look, lookers: int = 4, *more) -> list[str]:
         while not done.is_set():
             what()
 
-    cache.write("k", numbered(0))
+    cache.write("k", value(0))
     threads = [threading.Thread(target=watch) for _ in range(lookers)]
     threads += [threading.Thread(target=keep_doing, args=(what,)) for what in more]
     for thread in threads:
         thread.start()
     try:
         for n in range(1, 601):
-            cache.write("k", numbered(n))
+            cache.write("k", value(n))
             published[0] = n
             time.sleep(0.001)  # let the threads of this very process run
     finally:
@@ -121,12 +137,19 @@ def race(cache, look, lookers: int = 4, *more) -> list[str]:
 
 
 class TestANewOpen:
+    @pytest.mark.not_on_http("who asks joins a request that is under way")
     def test_is_never_torn_nor_stale_under_hundreds_of_overwrites(self, cache, mnt):
         assert race(cache, lambda: check(slurp(mnt / "k"))) == []
 
+    @pytest.mark.not_on_http("a stat may be as old as listed_ttl")
     def test_stat_by_path_is_never_stale_under_hundreds_of_overwrites(self, cache, mnt):
         assert race(cache, lambda: number(os.stat(mnt / "k").st_size)) == []
 
+    @pytest.mark.not_on_http("who asks joins a request that is under way")
+    def test_of_a_decoded_view_is_never_torn_nor_stale(self, cache, mnt):
+        assert race(cache, lambda: document_number(slurp(mnt / "json/k.json")), value=document) == []
+
+    @pytest.mark.not_on_http("who asks joins a request that is under way")
     def test_is_never_torn_nor_stale_through_a_mapping(self, cache, mnt):
         def look() -> int:
             with open(mnt / "raw/k", "rb") as f, mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) as mapped:
@@ -134,6 +157,7 @@ class TestANewOpen:
 
         assert race(cache, look, 2) == []
 
+    @pytest.mark.not_on_http("who asks joins a request that is under way")
     def test_is_never_torn_nor_stale_while_others_list(self, cache, mnt):
         def walk() -> None:
             with os.scandir(mnt) as listing:
@@ -212,6 +236,7 @@ class TestStatAfterAListing:
             seen.add(number(os.stat(m / cache.listed("k")).st_size))
         assert seen == {2}
 
+    @pytest.mark.not_on_http("listings")
     def test_is_new_where_a_listing_pauses_and_goes_on(self, cache, mnt):
         def overwrite_all(size: int) -> None:
             for n in range(600):
@@ -226,6 +251,7 @@ class TestStatAfterAListing:
         # A reply of the kernel's holds some 250 names at most, the first one with the sizes of then.
         assert (set(first), set(rest[250:])) == ({1}, {2})
 
+    @pytest.mark.not_on_http("listings")
     def test_may_be_served_from_the_listing_for_listed_ttl(self, cache, mount):
         m = mount(cache, "listed_ttl=60")
         self.see(cache, m)
@@ -243,6 +269,7 @@ class TestStatAfterAListing:
 
 
 class TestInodes:
+    @pytest.mark.not_on_http("a stat may be as old as listed_ttl")
     def test_a_new_version_is_a_new_inode(self, cache, mnt):
         seen = []
         for n in range(50):
@@ -364,25 +391,26 @@ class TestExpiry:
         return moment
 
     def test_an_expired_entry_is_gone_from_lookup_within_a_second(self, cache, mnt, expiring):
-        sleep_until(expiring + 1)
+        sleep_until(expiring + cache.GONE_WITHIN)
         assert [outcome(os.stat, mnt / name) for name in (cache.listed("k"), "k", "frame/k")] == ["ENOENT"] * 3
 
     def test_an_expired_entry_does_not_open(self, cache, mnt, expiring):
-        sleep_until(expiring + 1)
+        sleep_until(expiring + cache.GONE_WITHIN)
         assert [opening(mnt / name) for name in (cache.listed("k"), "k", "raw/k", "meta/k.json")] == ["ENOENT"] * 4
 
+    @pytest.mark.not_on_http("listings")
     def test_an_expired_entry_is_gone_from_the_listing_within_a_second(self, cache, mnt, expiring):
-        sleep_until(expiring + 1)
+        sleep_until(expiring + cache.GONE_WITHIN)
         assert [entries_of(mnt / directory) for directory in ("", "raw", "meta")] == [[], [], []]
 
     def test_an_open_file_outlives_its_expiry(self, cache, mnt, expiring):
         with open(mnt / "frame/k", "rb", buffering=0) as f:
-            sleep_until(expiring + 1)
+            sleep_until(expiring + cache.GONE_WITHIN)
             assert f.read() == numbered(1)
 
     @pytest.mark.file_only
     def test_the_file_of_an_expired_entry_is_left_in_place(self, cache, mnt, expiring):
-        sleep_until(expiring + 1)
+        sleep_until(expiring + cache.GONE_WITHIN)
         opening(mnt / "k")
         os.listdir(mnt)
         assert cache.path("k").exists()
@@ -391,12 +419,12 @@ class TestExpiry:
         cache.set("k", numbered(1), ttl=3600)
         slurp(mnt / "k")
         assert cache.refresh_ttl("k", 1)
-        time.sleep(2)
+        time.sleep(1 + cache.GONE_WITHIN)
         assert opening(mnt / "k") == "ENOENT"
 
     def test_a_ttl_lengthened_in_place_is_obeyed(self, cache, mnt, expiring):
         assert cache.refresh_ttl("k", 3600)
-        sleep_until(expiring + 1)
+        sleep_until(expiring + cache.GONE_WITHIN)
         assert slurp(mnt / "k") == numbered(1)
 
 
@@ -409,6 +437,7 @@ class TestAppearing:
             before.append((outcome(os.stat, mnt / f"k{n}"), opening(mnt / f"raw/k{n}")))
         assert before == [("ENOENT", "ENOENT"), ("OK", "OK")] * 50
 
+    @pytest.mark.not_on_http("listings")
     def test_a_key_that_appears_is_listed_at_once(self, cache, mnt):
         sizes = []
         for n in range(20):
@@ -416,6 +445,7 @@ class TestAppearing:
             sizes.append(len(entries_of(mnt)))
         assert sizes == list(range(1, 21))
 
+    @pytest.mark.not_on_http("a stat may be as old as listed_ttl")
     def test_a_key_that_is_deleted_is_gone_at_once(self, cache, mnt):
         cache.write("k", b"value")
         slurp(mnt / "k")
