@@ -136,6 +136,16 @@ struct spool *entries_spool(struct entries *entries)
 	return &entries->spool;
 }
 
+struct backend *entries_backend(const struct entries *entries)
+{
+	return entries->backend;
+}
+
+const struct options *entries_options(const struct entries *entries)
+{
+	return entries->options;
+}
+
 bool entries_go_by_text(const struct entries *entries, const struct key *key)
 {
 	return key->text && (entries->opens_bare || key_is_interop(key));

@@ -53,7 +53,7 @@ int entries_judge(struct entries *entries, const struct key *key, const struct s
 	bool sure = false;
 	int r = make_judged(entries, key, value, &entry);
 	for (size_t i = 0; r == 0 && !sure && i < sizeof levels / sizeof *levels; i++) {
-		r = entry_peel_listed(entry, levels[i], cancel);
+		r = entry_peel_waiting(entry, levels[i], cancel);
 		if (r == 0)
 			r = judge(entry, levels[i], &sure, ret_reason);
 	}

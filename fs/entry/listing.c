@@ -107,3 +107,23 @@ int entries_next(struct entries_cursor *cursor, bool value, const atomic_bool *c
 	c->begun |= r >= 0;
 	return r < 0 || c->theirs ? r : next_known(c, value, cancel, ret);
 }
+
+int entries_listed_key(struct entries *entries, const struct listed *listed, struct key *ret)
+{
+	if (listed->key.text) {
+		/* What is told once need not be read again. */
+		if (!entries->backend->ops->stores_keys)
+			known_keys_add(entries->known, &listed->key);
+		return key_copy(&listed->key, ret);
+	}
+	int r = known_keys_find(entries->known, &listed->key.hash, ret);
+	if (r == 0 && !ret->text && listed->named && backend_resolve(entries->backend, &listed->key.hash, NULL, ret) == 0)
+		known_keys_add(entries->known, ret);
+	return r;
+}
+
+void listed_done(struct listed *listed)
+{
+	key_done(&listed->key);
+	stored_done(&listed->stored);
+}

@@ -180,29 +180,28 @@ bool entry_peel_cancel(struct entry *entry, struct entry_wait *wait)
 	return found;
 }
 
-/* Of a listing, or of who stores a value, who wait themselves. */
-struct listed_wait {
+/* Of a listing, of who stores a value, or of a command: they wait themselves. */
+struct patient_wait {
 	struct entry_wait wait;
 	struct event done;
 	int r;
 };
 
-static void on_listed(struct entry_wait *wait, int r)
+static void on_patient(struct entry_wait *wait, int r)
 {
-	struct listed_wait *listed = container_of(wait, struct listed_wait, wait);
-	listed->r = r;
-	event_tell(&listed->done);
+	struct patient_wait *patient = container_of(wait, struct patient_wait, wait);
+	patient->r = r;
+	event_tell(&patient->done);
 }
 
-int entry_peel_listed(struct entry *entry, enum level level, const atomic_bool *cancel)
+int entry_peel_waiting(struct entry *entry, enum level level, const atomic_bool *cancel)
 {
-	struct listed_wait listed = {.wait = {.done = on_listed}};
-	assert(entry->listed || entry->judged);
-	event_init(&listed.done, false);
-	entry_peel(entry, level, &listed.wait);
-	int r = event_take(&listed.done, cancel);
-	if (r < 0 && !entry_peel_cancel(entry, &listed.wait))
-		r = event_take(&listed.done, NULL);
-	event_done(&listed.done);
-	return r < 0 ? r : listed.r;
+	struct patient_wait patient = {.wait = {.done = on_patient}};
+	event_init(&patient.done, false);
+	entry_peel(entry, level, &patient.wait);
+	int r = event_take(&patient.done, cancel);
+	if (r < 0 && !entry_peel_cancel(entry, &patient.wait))
+		r = event_take(&patient.done, NULL);
+	event_done(&patient.done);
+	return r < 0 ? r : patient.r;
 }

@@ -46,11 +46,7 @@ static int ask_to_remove(struct request *request)
 	if (r < 0)
 		return r;
 	cleanup_entry struct entry *entry = found.entry;
-	r = backend_remove(m->backend, entry_key(entry), &request->cancelled);
-	entries_changed(m->entries, &entry_key(entry)->hash, r == 0);
-	if (r == 0)
-		stats_add(&m->stats, removed, 1);
-	return r;
+	return entries_remove(entry, &request->cancelled);
 }
 
 static void answer_change(struct request *request, int r)

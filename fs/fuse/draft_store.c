@@ -36,13 +36,7 @@ static int store_value(struct draft *d, const struct slice *value, const atomic_
 		return -lack_tell(m, r);
 	if (r < 0)
 		return r;
-	r = backend_put(m->backend, &d->key, value, &d->lifetime, cancel);
-	entries_changed(m->entries, &d->key.hash, false);
-	if (r == -EOPNOTSUPP)
-		d->reason = "values cannot be stored in this kind of store";
-	if (r == -EINVAL)
-		d->reason = "the store takes no such key, or no such expiry";
-	return r;
+	return entries_put(m->entries, &d->key, value, &d->lifetime, cancel, &d->reason);
 }
 
 static int try_to_store(struct draft *d, const atomic_bool *cancel)
@@ -58,8 +52,6 @@ static int try_to_store(struct draft *d, const atomic_bool *cancel)
 	if (r < 0)
 		return r;
 	draft_begin_anew(d, &value);
-	stats_add(&d->m->stats, stored, 1);
-	known_keys_add(d->m->known, &d->key);
 	return 0;
 }
 

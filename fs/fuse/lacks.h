@@ -1,9 +1,8 @@
-/*
- * What ckfs itself lacks: memory, descriptors, a directory to spool to. It is no property of the entry that was asked for: nothing remembers
- * it, and the log names what is missing when that begins.
- */
+/* What ckfs itself lacks (ckfs/lack.h), in the log of a mount: it names what is missing when that begins, and nothing else remembers it. */
 #ifndef CKFS_FUSE_LACKS_H
 #define CKFS_FUSE_LACKS_H
+
+#include "ckfs/lack.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -12,7 +11,7 @@
 struct mount;
 
 /* LACK_OF_LIBFUSE: what it has to say of its own threads and descriptors, again and again. */
-enum { LACK_MEMORY, LACK_DESCRIPTORS, LACK_SPOOL, LACK_OF_LIBFUSE, LACKS };
+enum { LACK_OF_LIBFUSE = LACK_KINDS, LACKS };
 
 struct lack {
 	int error; /* 0: it was never met */
@@ -26,9 +25,6 @@ struct lacks {
 	pthread_mutex_t lock;
 	struct lack last[LACKS]; /* protected by lock */
 };
-
-/* Whether an error is one of these. */
-bool lack_is(int r);
 
 /*
  * Whether to log a lack: it begins just now, and does not come and go all the time. Another error, or another number (of the spool: how often it

@@ -4,14 +4,11 @@
 
 #include "mount.h"
 
-#include "ckfs/name.h"
-
-/* A name with its extension. */
-#define LISTED_NAME_MAX (NAME_BYTES_MAX + 16)
+#include "ckfs/view_name.h"
 
 /* One line of a listing, ready for a reply. */
 struct line {
-	char name[LISTED_NAME_MAX];
+	char name[VIEW_NAME_MAX];
 	uint64_t number;  /* st_ino */
 	mode_t type;
 	bool has_attr;    /* the entry's size is known: its inode can go along */
@@ -29,9 +26,6 @@ bool directory_is_view(uint64_t directory);
 /* A directory's own names: number i of them, false past the last; and how many they are. */
 bool line_of_directory(uint64_t directory, uint64_t i, struct line *ret);
 uint64_t lines_of_directory(uint64_t directory);
-
-/* Whether the line of an entry needs more than a name and a version: it is looked into. */
-bool line_needs_value(const struct view *view, bool plus);
 
 /*
  * Begins the line of an entry: it has its name and, without its size, can be shown. Takes what `listed` holds, unless it fails. *ret_entry: what

@@ -9,12 +9,6 @@
 #include <string.h>
 #include <syslog.h>
 
-static void listed_done(struct listed *listed)
-{
-	key_done(&listed->key);
-	stored_done(&listed->stored);
-}
-
 static void drop_held(struct listing *l)
 {
 	if (l->held == HELD_BEGUN || l->held == HELD_SHOWN)
@@ -130,7 +124,7 @@ static void tell_incomplete(struct mount *m)
 static int begin_line(struct listing *l, bool plus, const atomic_bool *cancel)
 {
 	/* What is known is shown without a question, since each may cost money. */
-	const bool look = line_needs_value(views[view_of(l)], plus && !entries_list_is_of_known(l->cursor));
+	const bool look = view_needs_value(views[view_of(l)], plus && !entries_list_is_of_known(l->cursor));
 	int r = 0;
 	if (l->held == HELD_SHOWN)
 		drop_held(l);

@@ -5,8 +5,8 @@
 #include "lookup.h"
 #include "operations.h"
 
-#include "ckfs/cleanup.h"
 #include "ckfs/name.h"
+#include "ckfs/view_name.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -51,52 +51,32 @@ struct lookup {
 	char name[NAME_MAX + 1];
 };
 
+/* How find_name() finds. */
+struct finding {
+	struct mount *m;
+	unsigned view_id;
+	struct found found;
+};
+
 /* After an ESTALE the value is found whole, so that it cannot change between its head and its rest. */
-static int find(struct mount *m, unsigned view_id, const struct key *key, const atomic_bool *cancel, struct found *ret)
+static int find(void *arg, const struct key *key, const atomic_bool *cancel, struct entry **ret)
 {
-	ret->promised = retry_is_due(&m->retries, RETRY_TO_READ, &key->hash);
-	ret->own = view_id == VIEW_FRAME && retry_is_due(&m->retries, RETRY_TO_WRITE, &key->hash);
-	ret->entry = ret->promised ? NULL : entries_found_lately(m->entries, &key->hash);
-	ret->recalled = ret->entry;
-	return ret->recalled ? 0 : entries_find(m->entries, key, ret->promised, cancel, &ret->entry);
+	struct finding *f = arg;
+	struct mount *m = f->m;
+	struct found *found = &f->found;
+	found->promised = retry_is_due(&m->retries, RETRY_TO_READ, &key->hash);
+	found->own = f->view_id == VIEW_FRAME && retry_is_due(&m->retries, RETRY_TO_WRITE, &key->hash);
+	*ret = found->promised ? NULL : entries_found_lately(m->entries, &key->hash);
+	found->recalled = *ret;
+	return found->recalled ? 0 : entries_find(m->entries, key, found->promised, cancel, ret);
 }
 
-/* Finds the entry of a name without extension. The name may be a hash, where only hashes are stored and there is such an entry; else it is a key. */
-static int find_by_name(struct mount *m, unsigned view_id, const char *name, size_t length, const atomic_bool *cancel, struct found *ret)
-{
-	struct key key;
-	struct key_hash hash;
-	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, length, &hash)) {
-		key_from_hash(&hash, &key);
-		int r = find(m, view_id, &key, cancel, ret);
-		if (r != -ENOENT)
-			return r;
-	}
-	int r = name_to_key(name, length, view_has_name, &key);
-	if (r < 0)
-		return r;
-	bool cut = !key.text;
-	r = find(m, view_id, &key, cancel, ret);
-	key_done(&key);
-	/* A cut name carries the hash of its key. If the key is known, the beginning of the name has to be the key's, too. */
-	if (r == 0 && cut && entry_key(ret->entry)->text && !name_is_of_key(name, length, entry_key(ret->entry), view_has_name)) {
-		entry_unref(steal(ret->entry));
-		return -ENOENT;
-	}
-	return r;
-}
-
-/* Takes the name without its extension first, then as it stands. */
 int find_name(struct mount *m, unsigned view_id, const char *name, const atomic_bool *cancel, struct found *ret)
 {
-	const char *suffix = views[view_id]->extension;
-	size_t length = strlen(name), extension = strlen(suffix);
-	if (extension > 0 && length > extension && strcmp(name + length - extension, suffix) == 0) {
-		int r = find_by_name(m, view_id, name, length - extension, cancel, ret);
-		if (r != -ENOENT)
-			return r;
-	}
-	return find_by_name(m, view_id, name, length, cancel, ret);
+	struct finding f = {.m = m, .view_id = view_id};
+	int r = view_find_name(views[view_id], m->entries, name, find, &f, cancel, &f.found.entry);
+	*ret = f.found;
+	return r;
 }
 
 /* What is made afresh tells of the expiry: where nobody knows it yet, its size hangs on it. What else it tells, it tells also without. */

@@ -141,9 +141,9 @@ static void peel(struct request *request, enum level level);
 static void peeled(struct request *request, int r)
 {
 	int next = r;
-	const enum level enough = views[request->view_id]->lacking_level;
-	if (lack_is(r) && enough < request->level && enough > LEVEL_STORED)
-		next = (int)enough;
+	enum level less;
+	if (view_does_with_less(views[request->view_id], request->level, r, &less))
+		next = (int)less;
 	else if (request->kind->judge)
 		next = request->kind->judge(request, r);
 	if (next > 0)

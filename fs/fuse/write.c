@@ -15,6 +15,7 @@
 #include "ckfs/cleanup.h"
 #include "ckfs/log.h"
 #include "ckfs/name.h"
+#include "ckfs/view_name.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -173,25 +174,13 @@ void open_to_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_
 
 /* --- CREATE --- */
 
-/* The key of a name that nobody has stored. 0; -EINVAL no key is spelt so; -EPERM a name that tells a hash, and not the key; -ENOMEM. */
-static int key_to_create(const struct mount *m, const char *name, struct key *ret)
-{
-	struct key_hash ignored;
-	if (!m->backend->ops->stores_keys && key_hash_from_hex(name, strlen(name), &ignored))
-		return -EPERM;
-	int r = name_to_key(name, strlen(name), view_has_name, ret);
-	if (r == 0 && !ret->text)
-		return -EPERM;
-	return r == -ENOENT ? -EINVAL : r;
-}
-
 /* An inode of its own, with an empty draft that has one handle. */
 static int create(struct mount *m, const char *name, struct inode **ret_inode, struct draft **ret)
 {
 	cleanup_key struct key key = {0};
 	struct stored none = {.size = 0};
 	struct inode *inode;
-	int r = key_to_create(m, name, &key);
+	int r = view_key_to_create(m->entries, name, &key);
 	if (r < 0)
 		return r;
 	randombytes_buf(&none.version, sizeof none.version);

@@ -1,5 +1,7 @@
 #include "views.h"
 
+#include "ckfs/lack.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -24,6 +26,43 @@ int view_size(const struct view *view, struct entry *entry, uint64_t *ret)
 	if (r == 0)
 		*ret = content_size(&content);
 	return r;
+}
+
+bool view_does_with_less(const struct view *view, enum level level, int r, enum level *ret)
+{
+	*ret = view->lacking_level;
+	return lack_is(r) && view->lacking_level < level && view->lacking_level > LEVEL_STORED;
+}
+
+/* Peels to a level, or to what will do. */
+static int peel(const struct view *view, struct entry *entry, enum level level, const atomic_bool *cancel)
+{
+	enum level less;
+	int r = entry_peel_waiting(entry, level, cancel);
+	return view_does_with_less(view, level, r, &less) ? entry_peel_waiting(entry, less, cancel) : r;
+}
+
+int view_open(const struct view *view, struct entry *entry, const atomic_bool *cancel, struct content *ret, const char **ret_reason)
+{
+	int r = peel(view, entry, view->open_level, cancel);
+	if (r == 0)
+		r = view->status(entry, view->open_level, ret_reason);
+	return r < 0 ? r : view->content(entry, ret);
+}
+
+int view_measure(const struct view *view, struct entry *entry, const atomic_bool *cancel, uint64_t *ret, const char **ret_reason)
+{
+	enum level level = view->size_level;
+	int r = peel(view, entry, level, cancel);
+	if (r == 0 && !view->shows_failing)
+		r = view->status(entry, level, ret_reason);
+	if (view_check_tells_more(entry, level, r)) {
+		level = LEVEL_CHECKED;
+		r = entry_peel_waiting(entry, level, cancel);
+		if (r == 0)
+			r = view->status(entry, level, ret_reason);
+	}
+	return r < 0 ? r : view_size(view, entry, ret);
 }
 
 int content_from_buf(struct buf *buf, struct content *ret)
@@ -111,11 +150,16 @@ bool view_shows_all(const struct view *view)
 	return view->shows_failing || view->size_level == LEVEL_STORED || view->afresh;
 }
 
+bool view_needs_value(const struct view *view, bool sizes)
+{
+	return !view_shows_all(view) || (sizes && !view->unlisted_size);
+}
+
 /* Whether a format directory shows an entry. What is sealed for others is left out. 1, 0, -errno. */
 static int is_of_view(const struct view *view, struct entry *entry, const atomic_bool *cancel)
 {
 	const char *reason = NULL;
-	int r = entry_peel_listed(entry, LEVEL_DOCUMENT, cancel);
+	int r = entry_peel_waiting(entry, LEVEL_DOCUMENT, cancel);
 	/* What cannot be had just now is shown: who opens it is told why. */
 	if (r < 0)
 		return r == -ENOMEM || r == -EINTR ? r : 1;

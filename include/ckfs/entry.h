@@ -66,6 +66,8 @@ void entries_stop(struct entries *entries);
 void entries_free(struct entries *entries);
 
 struct spool *entries_spool(struct entries *entries);
+struct backend *entries_backend(const struct entries *entries);
+const struct options *entries_options(const struct entries *entries);
 
 /* Bytes of decoded content in memory now. */
 uint64_t entries_decoded_bytes(const struct entries *entries);
@@ -95,6 +97,10 @@ void entries_list_end(struct entries_cursor *cursor);
 /* Whether it lists what is known, which may not be all there is. */
 bool entries_list_is_of_known(const struct entries_cursor *cursor);
 
+/* The key of what a listing gave, with its text where that is known, or the store has it. 0, -ENOMEM. */
+int entries_listed_key(struct entries *entries, const struct listed *listed, struct key *ret);
+void listed_done(struct listed *listed);
+
 /* The entry of one version if somebody holds it just now, else NULL. A reference. */
 struct entry *entries_held(struct entries *entries, const struct key_hash *hash, bool by_text, const struct version *version);
 
@@ -122,6 +128,15 @@ int entries_listed(struct entries *entries, struct listed *listed, struct entry 
  * a limit of the SDK, both with static text in *ret_reason; -EINTR soon after *cancel became true; -EIO, -ENOMEM, -ENOSPC…
  */
 int entries_judge(struct entries *entries, const struct key *key, const struct slice *value, const atomic_bool *cancel, const char **ret_reason);
+
+/*
+ * Stores a value, whatever it is. As of backend_put(), with static text in *ret_reason where the errno alone does not tell.
+ */
+int entries_put(struct entries *entries, const struct key *key, const struct slice *value, const struct lifetime *lifetime, const atomic_bool *cancel,
+	const char **ret_reason);
+
+/* Removes an entry that was found just now. As of backend_remove(). */
+int entries_remove(struct entry *entry, const atomic_bool *cancel);
 
 struct entry *entry_ref(struct entry *entry);
 void entry_unref(struct entry *entry);
@@ -167,10 +182,10 @@ bool entry_peel_cancel(struct entry *entry, struct entry_wait *wait);
 bool entry_peel_quick(struct entry *entry, enum level level);
 
 /*
- * For an entry of a listing (and for entries_judge()): peels to a level and waits for it, whatever that takes, which is on other threads where it takes long. 0;
+ * For who waits on a thread of its own: peels to a level, whatever that takes, which is on other threads where it takes long. 0;
  * -EINTR soon after *cancel became true, it may be peeled still; -EIO, -ENOMEM, -ENOSPC…
  */
-int entry_peel_listed(struct entry *entry, enum level level, const atomic_bool *cancel);
+int entry_peel_waiting(struct entry *entry, enum level level, const atomic_bool *cancel);
 
 /* Whether a level was reached. What belongs to it may be read without a lock from then on. */
 bool entry_reached(struct entry *entry, enum level level);

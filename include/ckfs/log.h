@@ -1,4 +1,4 @@
-/* The log of a running mount: one line a message, to stderr or to syslog. Only fs/fuse, fs/main and, of what has become of
+/* The log of a running mount: one line a message, to stderr or to syslog. Only fs/fuse, fs/entry/opened.c and, of what has become of
  * SOURCE, backend/redis/servers/pool.c, backend/remote/pool.c, backend/memcached/list/dumps.c, backend/http/service.c and
  * backend/file/file.c log; and with -d, backend/backend.c each call. */
 #ifndef CKFS_LOG_H

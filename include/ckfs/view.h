@@ -67,6 +67,17 @@ int view_size(const struct view *view, struct entry *entry, uint64_t *ret);
 /* Made content. Takes what the buffer holds. 0, -ENOMEM. */
 int content_from_buf(struct buf *buf, struct content *ret);
 
+/*
+ * For who waits on a thread of its own: the content of an entry, or its size, after all that these take. 0; -ENOENT, -EUCLEAN, -EBADMSG… the view does not
+ * show it, with static text why, or NULL; -ESTALE it has changed between its head and its rest; -EINTR soon after *cancel became true; errors
+ * as of entry_peel_waiting().
+ */
+int view_open(const struct view *view, struct entry *entry, const atomic_bool *cancel, struct content *ret, const char **ret_reason);
+int view_measure(const struct view *view, struct entry *entry, const atomic_bool *cancel, uint64_t *ret, const char **ret_reason);
+
+/* Whether a level that was not reached, for the reason r, need not be: another one, *ret, will do. */
+bool view_does_with_less(const struct view *view, enum level level, int r, enum level *ret);
+
 uint64_t content_size(const struct content *content);
 int content_read(const struct content *content, uint64_t offset, void *buf, size_t n);
 
@@ -86,6 +97,9 @@ bool view_check_tells_more(const struct entry *entry, enum level level, int r);
 
 /* Whether a view shows every entry, whatever it is. */
 bool view_shows_all(const struct view *view);
+
+/* Whether the line of an entry in a listing needs more than a name and a version: it is looked into. `sizes`: sizes are wanted, too. */
+bool view_needs_value(const struct view *view, bool sizes);
 
 /*
  * Looks into an entry of a listing, shared with nobody, as far as the listing needs it: whether the view shows it, and how large it is, if

@@ -1,0 +1,14 @@
+/* A mount, from what it was asked for to its end. */
+#ifndef CKFS_FUSE_RUN_H
+#define CKFS_FUSE_RUN_H
+
+#include "ckfs/error.h"
+#include "ckfs/options.h"
+
+/* Opens all that a mount needs, serves it, and closes it again. 0; -errno with the error set. */
+int mount_run(struct options *options, int argc, char **argv, struct error *error);
+
+/* What mounts: "libfuse" and its version. */
+const char *mount_library(void);
+
+#endif
