@@ -25,6 +25,7 @@ from caches import Cache, FileCache, HttpCache, MemcachedCache, RedisCache
 from http_service import HttpService, Pki
 from memcached_server import Memcached
 from redis_server import running
+from waiting import PATIENCE
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -262,7 +263,7 @@ class Mount:
             args.append(source)
         with open(self.stderr, "wb") as log:
             self.process = subprocess.Popen([*args, str(path)], stderr=log, env={**os.environ, **env})
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not os.path.ismount(path):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.process.kill()
@@ -310,7 +311,7 @@ class Mount:
             return True
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(30)
+            self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

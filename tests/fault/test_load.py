@@ -18,7 +18,8 @@ import numpy
 import pyarrow
 import pytest
 
-from beside import is_idle, processes, until
+from beside import is_idle, processes
+from waiting import until
 
 MIB = 1 << 20
 
@@ -132,7 +133,7 @@ class TestUnderLoad:
         with Writer(stocked), load(m):
             time.sleep(1)
             subprocess.run(["fusermount3", "-uz", m.path], check=True)
-            until(lambda: m.process.poll() is not None, 20)
+            until(lambda: m.process.poll() is not None)
         assert m.process.poll() == 0, m.log()
 
     @pytest.mark.memory
@@ -180,7 +181,7 @@ class TestOpenFiles:
         with open(m / "k150", "rb", buffering=0) as f:
             shutil.rmtree(stocked.dir)
             f.read(1)
-        assert until(lambda: not deleted_files_held(m, stocked), 3), deleted_files_held(m, stocked)
+        assert until(lambda: not deleted_files_held(m, stocked)), deleted_files_held(m, stocked)
 
     def test_a_thousand_open_files_are_served(self, stocked, mount):
         m = mount(stocked)
@@ -241,7 +242,7 @@ class TestWithoutDescriptors:
     def test_those_that_come_back_are_used(self, short):
         with contextlib.ExitStack() as stack:
             self.open_all(short, stack)
-        assert until(lambda: not failing(short / "k7"), 3), short.log()
+        assert until(lambda: not failing(short / "k7")), short.log()
 
 
 def failing(path) -> bool:
@@ -257,4 +258,4 @@ def test_a_mount_that_is_not_used_is_idle(cache, mount):
     m = mount(cache)
     for name in names:
         assert (m / name).read_bytes() == b"value"
-    assert until(lambda: is_idle(m), 5)
+    assert until(lambda: is_idle(m))

@@ -15,8 +15,9 @@ import time
 import pytest
 import xxhash
 
-from beside import is_idle, processes, until
+from beside import is_idle, processes
 from caches import FileCache
+from waiting import PATIENCE, SOON, until
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -45,7 +46,7 @@ class TestWaiting:
         yield cache
         shutil.rmtree(path, ignore_errors=True)
 
-    ENDLESS = 256 * GIB  # a minute or more
+    ENDLESS = 2048 * GIB  # some minutes
 
     @staticmethod
     def checksum(size: int) -> bytes:
@@ -71,7 +72,7 @@ class TestWaiting:
             return all(self.opening(process) for process in running)
 
         for _ in range(3):
-            assert until(all_wait, 10), [process.poll() for process in running]
+            assert until(all_wait), [process.poll() for process in running]
             time.sleep(0.1)
 
     @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -81,7 +82,7 @@ class TestWaiting:
         with processes(["head", "-c", "1", m / "arrow/k.arrow"]) as running:
             self.wait_for_open(m, running)
             running[0].send_signal(sent)
-            assert running[0].wait(5) == -sent
+            assert running[0].wait(PATIENCE) == -sent
 
     def test_an_open_that_is_interrupted_by_a_handled_signal_gives_eintr(self, large, mount):
         large.make("k", self.ENDLESS)
@@ -90,10 +91,10 @@ class TestWaiting:
         code += "; signal.signal(signal.SIGUSR1, lambda *_: None)"
         code += "; sys.exit(ctypes.get_errno() if libc.open(sys.argv[1].encode(), 0) < 0 else 0)"
         with processes([sys.executable, "-c", code, m / "arrow/k.arrow"]) as running:
-            assert until(lambda: "arrow" in self.target(running[0]), 10)
+            assert until(lambda: "arrow" in self.target(running[0]))
             self.wait_for_open(m, running)
             running[0].send_signal(signal.SIGUSR1)
-            assert running[0].wait(5) == 4  # EINTR
+            assert running[0].wait(PATIENCE) == 4  # EINTR
 
     @staticmethod
     def target(process) -> str:
@@ -113,8 +114,8 @@ class TestWaiting:
             for process in running:
                 process.send_signal(signal.SIGINT)
             for process in running:
-                process.wait(5)
-            done = subprocess.run(["wc", "-c", m / "arrow/small.arrow"], capture_output=True, timeout=10)
+                process.wait(PATIENCE)
+            done = subprocess.run(["wc", "-c", m / "arrow/small.arrow"], capture_output=True, timeout=SOON)
         assert done.stdout.split()[0] == str(MIB).encode(), done
 
     def test_the_rest_is_served_while_checks_run(self, large, mount):
@@ -125,16 +126,16 @@ class TestWaiting:
         m = mount(large)
         with processes(*(["head", "-c", "1", m / f"arrow/endless{n}.arrow"] for n in range(waiting))) as running:
             self.wait_for_open(m, running)
-            done = subprocess.run(["cat", m / "other"], capture_output=True, timeout=10)
+            done = subprocess.run(["cat", m / "other"], capture_output=True, timeout=SOON)
         assert done.stdout == b"value"
 
     def test_one_that_gives_up_does_not_harm_another_that_waits_for_the_same(self, large, mount):
         large.make("k", 6 * GIB, self.checksum(6 * GIB))
         m = mount(large)
         with processes(*[["head", "-c", "1", m / "arrow/k.arrow"]] * 2) as running:
-            until(lambda: all(self.opening(process) for process in running), 2)
+            until(lambda: all(self.opening(process) for process in running))
             running[0].send_signal(signal.SIGINT)
-            assert running[1].wait(60) == 0, running[1].stderr.read()
+            assert running[1].wait(PATIENCE) == 0, running[1].stderr.read()
 
     def test_sigterm_to_the_daemon_ends_it_while_a_check_runs(self, large, mount):
         large.make("k", self.ENDLESS)
@@ -142,7 +143,7 @@ class TestWaiting:
         with processes(["head", "-c", "1", m / "arrow/k.arrow"]) as running:
             self.wait_for_open(m, running)
             m.unmount()
-            assert running[0].wait(10) == 1
+            assert running[0].wait(PATIENCE) == 1
 
     def test_a_check_that_nobody_waits_for_ends(self, large, mount):
         large.make("k", self.ENDLESS)
@@ -150,6 +151,6 @@ class TestWaiting:
         with processes(["head", "-c", "1", m / "arrow/k.arrow"]) as running:
             self.wait_for_open(m, running)
             running[0].send_signal(signal.SIGINT)
-            running[0].wait(5)
+            running[0].wait(PATIENCE)
 
-        assert until(lambda: is_idle(m), 5)
+        assert until(lambda: is_idle(m))

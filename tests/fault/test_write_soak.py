@@ -21,6 +21,7 @@ from conftest import Mount, home
 from caches import FileCache, RedisCache
 from helpers import v3, metadata
 from redis_server import running
+from waiting import PATIENCE
 
 SHARED = [f"shared{i}" for i in range(6)]
 WRITERS = 3
@@ -162,8 +163,8 @@ class Soak:
         self.over.set()
         over.set()
         for thread in threads:
-            thread.join(30)
-        app.join(30)
+            thread.join(PATIENCE)
+        app.join(PATIENCE)
         self.m.unmount()
         assert (self.wrong[:5], list(theirs)[:5]) == ([], [])
         assert self.stored > 0

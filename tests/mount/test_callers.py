@@ -21,7 +21,7 @@ point, published = pathlib.Path(sys.argv[1]), open(sys.argv[2], "rb", buffering=
 end, enough, wrong, opens = time.monotonic() + float(sys.argv[3]), int(sys.argv[4]), [], [0]
 
 def goes_on():
-    return time.monotonic() < end and opens[0] < enough
+    return opens[0] < 170 or time.monotonic() < end and opens[0] < enough
 
 def least():
     return struct.unpack(">Q", os.pread(published.fileno(), 8, 0))[0]
@@ -55,7 +55,7 @@ sys.exit("\\n".join(wrong[:5]) if wrong else 0)
 """
 
 NAMES = ["a", "b", "c", "d"]
-SECONDS, OPENS = 5, 1500  # of each reader: whichever is over first
+SECONDS, OPENS = 5, 1500  # of each reader: whichever is over first, but for a few opens
 
 
 def version(n: int, size: int) -> bytes:

@@ -11,8 +11,9 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, mounts, until  # noqa: F401 - a fixture
+from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, mounts  # noqa: F401 - a fixture
 from helpers import escaped, read
+from waiting import PATIENCE, until
 
 # Help and version
 
@@ -73,7 +74,7 @@ def test_debug_stays_in_the_foreground_and_tells_of_requests(command):
         assert (process.poll(), "LOOKUP" in (command.tmp / "log").read_text()) == (None, True)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("key, told", [("key", "ok"), ("no\tkey\n", "No such file or directory")])
@@ -82,7 +83,7 @@ def test_debug_tells_what_is_asked_of_the_source(command, key, told):
     with contextlib.suppress(FileNotFoundError):
         read(command.point / os.fsdecode(escaped(key)))
     process.terminate()
-    lines = process.communicate(timeout=20)[1].decode().splitlines()
+    lines = process.communicate(timeout=PATIENCE)[1].decode().splitlines()
     shown = key.replace("\t", r"\x09").replace("\n", r"\x0a")
     assert [line for line in lines if re.fullmatch(rf"ckfs: (file|redis): find {re.escape(shown)}: {told}, \d+ us", line)]
     assert not [line for line in lines if re.match("ckfs: (file|redis): .*value", line)], "values are nobody's business"
@@ -309,14 +310,14 @@ def test_fusermount_ends_the_daemon(command):
 def test_fusermount_ends_the_foreground_with_0(command):
     process = command.start(command.source, command.point)
     subprocess.run(["fusermount3", "-u", command.point], check=True)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_unmounts_and_ends_the_foreground_with_0(command, number):
     process = command.start(command.source, command.point)
     process.send_signal(number)
-    assert (process.wait(20), mounted(command.point)) == (0, None)
+    assert (process.wait(PATIENCE), mounted(command.point)) == (0, None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -331,7 +332,7 @@ def test_sigterm_ends_it_though_a_file_is_open(command):
     process = command.start(command.source, command.point)
     held = os.open(command.point / "key", os.O_RDONLY)
     process.terminate()
-    ended = (process.wait(20), mounted(command.point))
+    ended = (process.wait(PATIENCE), mounted(command.point))
     with contextlib.suppress(OSError):
         os.close(held)
     assert ended == (0, None)
@@ -340,7 +341,7 @@ def test_sigterm_ends_it_though_a_file_is_open(command):
 def test_a_clean_end_prints_nothing(command):
     process = command.start(command.source, command.point)
     process.terminate()
-    assert process.communicate(timeout=20)[1] == b""
+    assert process.communicate(timeout=PATIENCE)[1] == b""
 
 
 def test_sighup_does_not_end_it(command):
@@ -361,7 +362,7 @@ def test_sighup_drops_what_was_learnt_of_checksums(cache, mount):
     m = mount(cache)
     assert (checks(m), checks(m)) == (1, 1)
     m.process.send_signal(signal.SIGHUP)
-    assert until(lambda: checks(m) == 2, 5)
+    assert until(lambda: checks(m) == 2)
 
 
 def test_sighup_drops_it_though_the_file_is_open(cache, mount):
@@ -370,7 +371,7 @@ def test_sighup_drops_it_though_the_file_is_open(cache, mount):
     with open(m / "npy/array.npy", "rb") as held:
         assert checks(m) == 1
         m.process.send_signal(signal.SIGHUP)
-        assert until(lambda: checks(m) == 2, 5)
+        assert until(lambda: checks(m) == 2)
         assert np.array_equal(np.load(held), np.arange(10))
 
 

@@ -14,8 +14,9 @@ import pytest
 from cachekit.serializers.arrow_serializer import ArrowSerializer
 
 from documents import MASTER, opened, seal, store
-from entries import slurp, spooled, stats, until
+from entries import slurp, spooled, stats
 from helpers import failure, meta, name_of, peak, reset_peak
+from waiting import until
 
 MIB = 1 << 20
 numbers = random.Random(4)
@@ -45,7 +46,7 @@ def settled(m) -> bool:
     The kernel tells of a close a little after it, a thread may still be at the end of a request that was answered, and
     an entry that was found is kept for a second.
     """
-    return until(lambda: stats(m)["ckfs_entries"] == 0, 60)
+    return until(lambda: stats(m)["ckfs_entries"] == 0)
 
 
 def decoded_by(m, call) -> float:

@@ -24,8 +24,8 @@ from entries import (  # noqa: F401 - fixtures
     outcome,
     slurp,
     store_broken,
-    until,
 )
+from waiting import until
 
 pytestmark = pytest.mark.on_http
 

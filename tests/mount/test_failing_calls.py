@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from commands import command, mounted, until  # noqa: F401 - a fixture
+from commands import command, mounted  # noqa: F401 - a fixture
 from caches import FileCache, RedisCache
 from conftest import Mount, home
 from documents import MASTER, seal, store
@@ -22,6 +22,7 @@ from entries import stats
 from failing_calls import CLASSES, PERMITTED, Failing, Tour, compiled, write_entries
 from helpers import failure, read
 from redis_server import running
+from waiting import until
 
 KEYED = {"CACHEKIT_MASTER_KEY": MASTER}
 OF_A_MOUNT = [calls for calls in CLASSES if calls not in ("thread", "pipe", "fork", "handle")]
@@ -83,7 +84,7 @@ class Toured:
             shown = stats(self.m)
             return not any(shown[gauge] for gauge in gauges)
 
-        until(dropped, 30)
+        until(dropped)
         links = collections.Counter()
         for fd in os.listdir(f"/proc/{self.m.pid}/fd"):
             with contextlib.suppress(OSError):
@@ -223,7 +224,7 @@ def starts(command, failing) -> str | None:
         shown = None
         failing.end()
         good = result.returncode == 1 and len(lines) == 1 and lines[0].startswith("ckfs: ")
-    left = mounted(command.point), not until(lambda: not command.daemons(), 10)
+    left = mounted(command.point), not until(lambda: not command.daemons())
     return None if good and left == (None, False) else f"{result.returncode} {lines} {shown} {left}: {where}"
 
 

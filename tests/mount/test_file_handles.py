@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from commands import until
 from helpers import read
+from waiting import until
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -12,10 +12,11 @@ import threading
 
 import pytest
 
-from commands import ENVIRONMENT, until
+from commands import ENVIRONMENT
 from helpers import failure, read
 from http_mounts import service, trusting  # noqa: F401 - fixtures
 from http_service import NAME, TOKEN, Stored
+from waiting import PATIENCE, until
 
 VALUE = b"value"
 
@@ -27,7 +28,7 @@ def said(ckfs, tmp):
     def run(*args, env: dict[str, str] | None = None, program: list[str] | None = None) -> str:
         (tmp / "point").mkdir(exist_ok=True)
         words = [*(program or []), ckfs, "-f", *map(str, args), str(tmp / "point")]
-        result = subprocess.run(words, capture_output=True, text=True, env={**ENVIRONMENT, **(env or {})}, timeout=60)
+        result = subprocess.run(words, capture_output=True, text=True, env={**ENVIRONMENT, **(env or {})}, timeout=PATIENCE)
         assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result
         return result.stderr
 
@@ -206,7 +207,7 @@ def test_with_d_the_token_is_not_printed(service, ckfs, tmp):  # noqa: F811
             assert read(tmp / "point/k") == VALUE
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(PATIENCE)
     text = (tmp / "log").read_bytes()
     assert (b"http: find k: ok" in text, TOKEN.encode() in text) == (True, False)
 
@@ -239,7 +240,7 @@ def test_the_environment_names_a_service(service, ckfs, tmp):  # noqa: F811
     script = 'mount --bind "$1" /etc/hosts; "$2" "$3"; cat "$3/k"; tr "\\0" "\\n" </proc/self/mounts | grep ckfs; umount "$3"'
     env = {**ENVIRONMENT, **service.pki.env, "CACHEKIT_API_URL": f"https://{NAME}:{service.port}/", "CACHEKIT_ALLOW_CUSTOM_HOST": "true"}
     words = ["unshare", "-m", "sh", "-euc", script, "sh", tmp / "hosts", ckfs, tmp / "point"]
-    result = subprocess.run([str(word) for word in words], capture_output=True, text=True, env=env, timeout=60)
+    result = subprocess.run([str(word) for word in words], capture_output=True, text=True, env=env, timeout=PATIENCE)
     assert (result.returncode, result.stdout.startswith("value"), f"https://{NAME}:{service.port} " in result.stdout) == (0, True, True), result
 
 

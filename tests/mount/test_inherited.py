@@ -12,8 +12,9 @@ import time
 
 import pytest
 
-from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, nobody, until  # noqa: F401 - fixtures
+from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, nobody  # noqa: F401 - fixtures
 from helpers import read
+from waiting import PATIENCE, until
 
 # A document that is larger than the file size that is allowed, and small where it is stored.
 ALLOWED = 50 << 10
@@ -69,7 +70,7 @@ def test_a_daemon_serves_whose_standard_streams_were_closed(command, closed):
 @pytest.mark.parametrize("closed", CLOSED, ids=str)
 def test_the_foreground_serves_when_standard_streams_are_closed(command, closed):
     process = command.start(command.source, command.point, program=closing(command, closed))
-    assert serves(command) and ends(command) and process.wait(30) == 0
+    assert serves(command) and ends(command) and process.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize("closed", [(0,), (0, 1, 2)], ids=str)
@@ -94,7 +95,7 @@ def test_it_keeps_no_pipe_of_its_starter_open(command, flags):
         os.close(theirs)
         assert until(lambda: os.path.ismount(command.point))
         assert select.select([ours], [], [], 20)[0] == [ours] and os.read(ours, 1) == b""
-        assert serves(command) and ends(command) and process.wait(30) == 0
+        assert serves(command) and ends(command) and process.wait(PATIENCE) == 0
     finally:
         os.close(ours)
 
@@ -151,7 +152,7 @@ def test_a_limit_that_is_reached_does_not_end_it(command, number):
 def test_a_background_job_of_a_script_stays_when_the_terminal_is_interrupted(command, how, ended):
     process = command.start(command.source, command.point, program=["env", how, command.ckfs])
     process.send_signal(signal.SIGINT)
-    assert until(lambda: process.poll() is not None, 20 if ended else 1) == ended
+    assert until(lambda: process.poll() is not None, PATIENCE if ended else 1) == ended
     assert ended or (serves(command) and ends(command))
 
 
@@ -160,7 +161,7 @@ def test_the_first_process_of_a_container_ends_by_signals(command):
     pid = int(subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True))
     assert read(command.point / "key") == b"value"
     os.kill(pid, signal.SIGTERM)
-    assert process.wait(30) == 0 and mounted(command.point) is None
+    assert process.wait(PATIENCE) == 0 and mounted(command.point) is None
 
 
 @pytest.mark.parametrize("how", [["--ignore-signal=CHLD"], ["--block-signal=CHLD"], ["PATH=/nowhere"], ["PATH="], ["-u", "PATH"]], ids="".join)

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from commands import until
 from entries import frame
 from helpers import legacy
 from redis_server import scripted  # noqa: F401 - a fixture
+from waiting import PATIENCE, SOON, until
 
 MIB = 1 << 20
 
@@ -33,13 +33,13 @@ def kill(processes) -> None:
     for process in processes:
         process.kill()
     for process in processes:
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
 def answers_soon(path) -> bool:
     """Whether a stat by another process is answered, while others list."""
     with contextlib.suppress(subprocess.TimeoutExpired):
-        return subprocess.run(["stat", path], capture_output=True, timeout=10).returncode == 0
+        return subprocess.run(["stat", path], capture_output=True, timeout=SOON).returncode == 0
     return False
 
 
@@ -67,7 +67,7 @@ class Scans:
             time.sleep(0.5)
             return self.asked == before
 
-        return until(quiet, 10)
+        return until(quiet)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ class TestAServerWithoutAnEnd:
         with readers(["ls", m / "raw"]) as (reader,):
             assert scans.begin()
             reader.send_signal(signal.SIGTERM)
-            assert reader.wait(5) == -signal.SIGTERM
+            assert reader.wait(PATIENCE) == -signal.SIGTERM
 
     def test_readers_keep_nobody_else_waiting(self, scans, mount):
         m = mount(scans.server.url)
@@ -108,7 +108,7 @@ class TestAServerWithoutAnEnd:
         with readers(*[["ls", m / "raw"]] * 30, *[["stat", m / ("k" * 206 + "%~" + "0" * 32)]] * 5):
             assert scans.begin()
             m.process.send_signal(signal.SIGTERM)
-            m.process.wait(10)
+            m.process.wait(PATIENCE)
         assert scans.end()
 
     def test_a_listing_goes_on_after_a_reader_was_interrupted(self, scans, mount):
@@ -120,7 +120,7 @@ class TestAServerWithoutAnEnd:
             process = subprocess.Popen(command, pass_fds=[fd], stderr=subprocess.DEVNULL)
             assert scans.begin()
             process.kill()
-            process.wait(20)
+            process.wait(PATIENCE)
             scans.server.answers["SCAN"] = lambda words: b"*2\r\n$1\r\n0\r\n*1\r\n$4\r\nlast\r\n"
             os.lseek(fd, 0, os.SEEK_SET)
             assert os.listdir(fd) == ["last"]
@@ -172,7 +172,7 @@ class TestLegacyFrames:
         with readers(*[["ls", m / "json"]] * 4):
             time.sleep(0.5)
             m.process.send_signal(signal.SIGTERM)
-            m.process.wait(10)
+            m.process.wait(PATIENCE)
 
     @pytest.mark.memory
     def test_a_listing_makes_none_of_their_payloads(self, cache, mount):

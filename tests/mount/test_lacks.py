@@ -19,7 +19,7 @@ import msgpack
 import pandas as pd
 import pytest
 
-from commands import ENVIRONMENT, command, complaint, until  # noqa: F401 - a fixture
+from commands import ENVIRONMENT, command, complaint  # noqa: F401 - a fixture
 from conftest import Mount
 from documents import MASTER, columnar, opened, seal, store
 from entries import spooled
@@ -27,6 +27,7 @@ from failing_calls import Failing, compiled
 from helpers import failure, legacy, listing, lookup_failure, memory, meta, read, v3, xattrs
 from redis_server import db, server  # noqa: F401 - fixtures
 from test_decoded_cache import MIB, fill
+from waiting import PATIENCE, until
 
 DECODED = "msgpack/k.msgpack"
 
@@ -382,7 +383,7 @@ def test_who_gets_no_threads_is_served_by_those_there_are(command, cache, games)
         assert [len(json.loads(text)) for text in texts] == [2048] * 6
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE) == 0
     assert (command.tmp / "log").read_text().splitlines() == ["ckfs: fuse: error creating thread: Resource temporarily unavailable"]
 
 
@@ -392,12 +393,11 @@ def test_who_gets_no_threads_is_served_by_those_there_are(command, cache, games)
 def test_too_few_threads_to_mount_are_said(command, games, count):
     with open(command.tmp / "log", "wb") as log:
         process = start_with_threads(command, games, count, log)
-    assert process.wait(30) == 1
+    assert process.wait(PATIENCE) == 1
     lines = (command.tmp / "log").read_text().splitlines()
     # What unmounts is a process, too: where there can be none, the mount that is left is told.
     left = [f"ckfs: {command.point}: could not be unmounted; run fusermount3 -u -z {command.point}"] if count == 2 else []
     assert ("thread" in lines[-1], "Resource temporarily unavailable" in lines[-1], lines[:-1]) == (True, True, left)
-
 
 
 @pytest.mark.file_only

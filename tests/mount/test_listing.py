@@ -19,6 +19,7 @@ import pytest
 from caches import FileCache
 from conftest import empty_redis
 from entries import DIRECTORIES, entries_of, frame, memory_directory, opening, outcome, slurp, stats
+from waiting import PATIENCE
 
 VALUE = frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
 CONTENT = FileCache.entry_header() + VALUE
@@ -199,7 +200,7 @@ class TestWhatIsNoEntry:
     @pytest.mark.parametrize("view", ["", "frame/", "meta/"])
     def test_is_enoent_by_its_hash_and_never_blocks(self, littered, mount, kind, view):
         m = mount(littered)
-        done = subprocess.run(["cat", m / (view + littered.hash(kind))], capture_output=True, timeout=10, text=True)
+        done = subprocess.run(["cat", m / (view + littered.hash(kind))], capture_output=True, timeout=PATIENCE, text=True)
         assert "No such file" in done.stderr, done
 
     @pytest.mark.parametrize("kind", KINDS)

@@ -12,9 +12,9 @@ import time
 import pytest
 
 from caches import noise
-from commands import until
 from helpers import failure, read
 from memcached_server import Memcached, between, running, scripted, sdk_backend, server, servers, source_of, value_of  # noqa: F401 - fixtures
+from waiting import PATIENCE, all_wait, taking, until
 from while_lost import ends_on_a_signal, interrupt_a_reader, restart_under_load
 
 MIB = 1 << 20
@@ -35,7 +35,7 @@ def spread(several: list[Memcached], n: int = 60) -> list[list[str]]:
 def test_a_killed_server_is_an_error_for_its_keys_alone(servers, mount):
     three = servers(3)
     of = spread(three)
-    m = mount(source_of(three), "timeout=2")
+    m = mount(source_of(three), "timeout=20")
     held = open(m / of[1][0], "rb")
     three[1].kill()
     assert {failure(m / key) for key in of[1]} == {"ECONNREFUSED"}
@@ -52,20 +52,17 @@ def test_a_killed_server_is_an_error_for_its_keys_alone(servers, mount):
 def test_a_stopped_server_times_out_and_does_not_hold_up_the_others(servers, mount):
     three = servers(3)
     of = spread(three, 300)
-    m = mount(source_of(three), "timeout=4", "listed_ttl=0")
+    m = mount(source_of(three), "timeout=10", "listed_ttl=0")
     assert read(m / of[0][0]) == b"value of " + of[0][0].encode()
     three[1].stop()
     try:
         assert failure(m / of[1][0]) == "ETIMEDOUT"
         waiting = [subprocess.Popen(["cat", m / key], stderr=subprocess.DEVNULL) for key in of[1][:40]]
         time.sleep(1)
-        slowest = 0.0
         for key in of[0][:40] + of[2][:40]:
-            start = time.monotonic()
-            assert read(m / key) == b"value of " + key.encode()
-            slowest = max(slowest, time.monotonic() - start)
-        assert slowest < 2, "nobody waited behind those who wait for a timeout"
-        assert {process.wait(60) for process in waiting} == {1}
+            with taking(most=8):  # else somebody waits behind those who wait for a timeout
+                assert read(m / key) == b"value of " + key.encode()
+        assert {process.wait(PATIENCE) for process in waiting} == {1}
     finally:
         three[1].go_on()
     # Who asks again within a moment of a timeout gets the same answer.
@@ -138,7 +135,7 @@ def test_a_large_value_that_is_cut_off_is_eio_and_whole_the_next_time(mount):
 
 def test_who_waits_can_be_interrupted(server, mount):
     server.client().set("k", b"v", noreply=False)
-    m = mount(server.source, "timeout=30", "listed_ttl=0")
+    m = mount(server.source, "timeout=60", "listed_ttl=0")
     assert read(m / "k") == b"v"
     server.stop()
     try:
@@ -151,16 +148,16 @@ def test_who_waits_can_be_interrupted(server, mount):
 
 def test_a_daemon_that_waits_ends_at_once(server, mount):
     server.client().set("k", b"v", noreply=False)
-    m = mount(server.source, "timeout=30", "listed_ttl=0")
+    m = mount(server.source, "timeout=60", "listed_ttl=0")
     assert read(m / "k") == b"v"
     server.stop()
     try:
         waiting = [subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for command in (["cat", m / "k"], ["ls", "-f", m / "raw"])]
-        time.sleep(0.5)
-        start = time.monotonic()
-        m.process.send_signal(signal.SIGTERM)
-        assert (m.process.wait(10), time.monotonic() - start < 2) == (0, True)
-        assert all(process.wait(10) != 0 for process in waiting)
+        assert all_wait(*waiting)
+        with taking():
+            m.process.send_signal(signal.SIGTERM)
+            assert m.process.wait(PATIENCE) == 0
+        assert all(process.wait(PATIENCE) != 0 for process in waiting)
     finally:
         server.go_on()
 
@@ -173,12 +170,10 @@ def test_a_small_value_does_not_wait_for_large_ones(mount):
         client.set("small", b"v", noreply=False)
         m = mount(s.source, "cache_size=1G", "listed_ttl=0")
         readers = [subprocess.Popen(["cat", m / f"big{n}"], stdout=subprocess.DEVNULL) for n in range(8)]
-        slowest = 0.0
         while any(reader.poll() is None for reader in readers):
-            start = time.monotonic()
-            assert read(m / "small") == b"v"
-            slowest = max(slowest, time.monotonic() - start)
-        assert [reader.returncode for reader in readers] == [0] * 8 and slowest < 5
+            with taking():
+                assert read(m / "small") == b"v"
+        assert [reader.returncode for reader in readers] == [0] * 8
 
 
 # What a server says
@@ -266,7 +261,7 @@ def test_a_process_that_was_replaced_within_a_second_has_other_versions(scripted
 def test_many_readers_of_servers_that_come_and_go_see_no_other_value(servers, mount):
     two = servers(2)
     spread(two, 40)
-    m = mount(source_of(two), "timeout=2", "listed_ttl=0")
+    m = mount(source_of(two), "timeout=30", "listed_ttl=0")
     stop, seen = threading.Event(), set()
 
     def reader(number: int) -> None:

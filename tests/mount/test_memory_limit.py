@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from commands import command, until  # noqa: F401 - a fixture
+from commands import command  # noqa: F401 - a fixture
 from helpers import read
+from waiting import until
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -33,6 +33,7 @@ from documents import (
     unsealed,
 )
 from helpers import failure, meta, read, xattrs
+from waiting import PATIENCE
 
 pytestmark = [pytest.mark.shared_mount, pytest.mark.on_http]
 
@@ -216,7 +217,7 @@ def test_columns_that_share_a_text_are_shown_soon_however_long_it_is(cache, mnt)
     column = {"type": "numeric", "data": bytes(8), "dtype": "x" * (150 << 20)}
     document = msgpack.packb({"columns": ["a"] * 1000, "index": None, "data": {"a": column}})
     cache.write(cache.key, framed(envelope(document, "dataframe"), "dataframe"))
-    done = subprocess.run(["cat", mnt / f"meta/{cache.key}.json"], capture_output=True, timeout=30)
+    done = subprocess.run(["cat", mnt / f"meta/{cache.key}.json"], capture_output=True, timeout=PATIENCE)
     shown = json.loads(done.stdout)["columns"]
     assert (shown["rows"], shown["columns"]) == (None, [{"name": "a", "type": "numeric", "dtype": None}] * 1000)
 

@@ -12,6 +12,7 @@ from caches import FileCache
 from commands import REFUSED, command, complaint, nobody  # noqa: F401 - fixtures
 from conftest import Mount, empty_redis, home, mounted
 from helpers import EXTENSION, FORMATS, escaped, failure, listing, lookup_failure, metadata, name_of, prefixed, read, v3
+from waiting import PATIENCE
 
 ROOT_NAMES = [".", "..", ".ckfs", *FORMATS]
 KEYS = {
@@ -493,7 +494,7 @@ def test_keys_come_from_a_socket(command, cache, blocking):
         process = subprocess.Popen([command.ckfs, "-o", "keys=/dev/stdin", command.source, command.point], stdin=theirs)
         ours.sendall(b"key\nother")
         ours.shutdown(socket.SHUT_WR)
-        assert (process.wait(30), shown(listing(command.point))) == (0, {"key"})
+        assert (process.wait(PATIENCE), shown(listing(command.point))) == (0, {"key"})
 
 
 @pytest.mark.file_only

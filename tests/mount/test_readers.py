@@ -18,6 +18,7 @@ import pytest
 
 from caches import Cache
 from entries import DIRECTORIES, frame, framed, numpy_raw, prefixed
+from waiting import PATIENCE
 
 MSGPACK = frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
 JSON = framed(prefixed(b"{}"), "orjson", "orjson")
@@ -121,7 +122,7 @@ class TestManyNames:
         cache, _ = crowd
         m = mount(cache)
         script = [sys.executable, "-c", INTERRUPTED, str(pathlib.Path(__file__).parent), str(m / "raw")]
-        run = subprocess.run(script, capture_output=True, text=True, timeout=30, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        run = subprocess.run(script, capture_output=True, text=True, timeout=PATIENCE, check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
         assert int(run.stdout) > 0
 
     @pytest.mark.parametrize("size", [2048, 600, 32768])

@@ -11,6 +11,7 @@ from announcing import WITHOUT_RESP3, mode, number_of, reader_of, server, source
 from caches import noise
 from helpers import failure, read
 from redis_server import db, proxy, running  # noqa: F401 - fixtures
+from waiting import until
 from while_lost import interrupt_a_reader
 
 
@@ -88,12 +89,13 @@ def test_a_reader_that_is_interrupted_hides_no_change(db, proxy, mount):
     """What it has asked for costs the connection, by which others have read."""
     db.set("large", b"l" * 1_000_000)
     db.set("k", stamped(1, 4096))
-    m = mount(proxy.url)
+    m = mount(proxy.url, "timeout=60")
     time.sleep(1.1)  # they have not just changed
     os.stat(m / "large")
     assert [number_of(read(m / "k"), 4096) for _ in range(2)] == [1, 1]
-    proxy.replies = lambda data: [data, time.sleep(2)][:1] if len(data) > 5000 else [data]
+    proxy.replies = lambda data: [data, time.sleep(5)][:1] if len(data) > 5000 else [data]
     interrupt_a_reader(m / "large")
+    proxy.replies = None
     time.sleep(0.5)
     db.set("k", stamped(2, 4096))
     assert number_of(read(m / "k"), 4096) == 2
@@ -127,9 +129,7 @@ def test_what_was_set_while_nobody_listened_is_seen_afterwards(server, db, mount
         assert number_of(read(m / "k"), 4096) == i
         server.kill_listeners()
         db.set("k", stamped(i + 100, 4096))
-        deadline = time.monotonic() + 10
-        while not server.listeners():
-            assert time.monotonic() < deadline
+        assert until(server.listeners)
         assert number_of(read(m / "k"), 4096) == i + 100
 
 
@@ -138,15 +138,14 @@ def test_changes_are_announced_again_after_the_listener_was_killed(server, db, m
     db.set("k", b"1" * 1000)
     assert read(m / "k") == b"1" * 1000
     server.kill_listeners()
-    deadline = time.monotonic() + 10
-    while True:
+
+    def costs_nothing() -> bool:
         read(m / "k")
         before = server.calls().get("strlen", 0) + server.calls().get("get", 0)
         assert read(m / "k") == b"1" * 1000
-        if server.calls().get("strlen", 0) + server.calls().get("get", 0) == before:
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        return server.calls().get("strlen", 0) + server.calls().get("get", 0) == before
+
+    assert until(costs_nothing)
     db.set("k", b"2" * 1000)
     assert read(m / "k") == b"2" * 1000
 
@@ -205,9 +204,7 @@ def test_databases_that_are_swapped_are_seen_when_asked_to(server, mount, size):
     assert read(m / "k") == b"1" * size and os.stat(m / "k").st_ino == inode, "what is the same stays the same"
     here.swapdb(0, 1)
     os.kill(m.pid, signal.SIGHUP)
-    deadline = time.monotonic() + 5
-    while read(m / "k") != b"2" * size:
-        assert time.monotonic() < deadline
+    assert until(lambda: read(m / "k") == b"2" * size)
     assert failure(m / "only") == "ENOENT"
 
 
@@ -220,7 +217,4 @@ def test_who_listens_goes_on_when_nobody_asks_any_more(server, db, mount):
         time.sleep(0.5)
         before = set(server.listeners())
         server.kill_listeners()
-        deadline = time.monotonic() + 5
-        while not set(server.listeners()) - before:
-            assert time.monotonic() < deadline, "nobody has noticed"
-            time.sleep(0.01)
+        assert until(lambda: set(server.listeners()) - before), "nobody has noticed"

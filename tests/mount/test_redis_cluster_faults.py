@@ -15,6 +15,7 @@ from redis_cluster import NODE_TIMEOUT, Cluster, cluster, fresh, go_on, key_slot
 from redis_server import running
 from test_redis_cluster import names
 from test_redis_source import complaint
+from waiting import PATIENCE, taking
 from while_lost import interrupt_a_reader
 
 FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
@@ -85,7 +86,7 @@ def test_a_master_that_is_killed_is_replaced(replicated, mount):
         for key in keys:
             server.client().set(key, stamped(7, 300_000))
         wait_for_replicas(server)
-    m = mount(c.url, "timeout=20")
+    m = mount(c.url, "timeout=60")
     assert number_of(read(m / mine[0]), 300_000) == 7
     with open(m / mine[1], "rb") as held:
         held.read(1000)
@@ -102,7 +103,6 @@ def test_a_master_that_is_killed_is_replaced(replicated, mount):
         assert number_of(held.read(), 300_000) == 7, "open files go on"
 
 
-@pytest.mark.times
 def test_errors_end_with_the_failover(replicated, mount):
     """Readers with less patience than the failover takes."""
     c, old = replicated, replicated.masters[0]
@@ -112,11 +112,10 @@ def test_errors_end_with_the_failover(replicated, mount):
     m = mount(c.url, "timeout=0.3")
     assert read(m / key) == b"1" * 1000
     old.kill()
-    errors, deadline = set(), time.monotonic() + 60
+    errors, deadline = set(), time.monotonic() + 2 * PATIENCE
     while True:
-        start = time.monotonic()
-        error = failure(m / key)
-        assert time.monotonic() - start < 3
+        with taking():
+            error = failure(m / key)
         errors |= {error} - {None}
         if error is None:
             break
@@ -132,7 +131,7 @@ def test_masters_that_change_places_are_never_stale(replicated, mount):
     c = replicated
     key = keys_of(c, c.masters[0], 1)[0]
     db = c.db()
-    m = mount(c.url, "timeout=20")
+    m = mount(c.url, "timeout=60")
     db.set(key, stamped(0, 5008))
     done, stop_all, wrong, seen = [0], threading.Event(), [], []
 
@@ -178,7 +177,7 @@ def test_a_master_that_was_replaced_is_not_believed(replicated, mount):
     key = keys_of(c, old, 1)[0]
     old.client().set(key, stamped(0, 5008))
     wait_for_replicas(old)
-    m = mount(c.url, "timeout=20")
+    m = mount(c.url, "timeout=60")
     stop_reading = threading.Event()
 
     def look():
@@ -206,7 +205,7 @@ def test_a_master_that_was_stopped_and_replaced_is_not_believed(replicated, moun
     key = keys_of(c, old, 1)[0]
     old.client().set(key, stamped(0, 5008))
     wait_for_replicas(old)
-    m = mount(c.url, "timeout=20")
+    m = mount(c.url, "timeout=60")
     assert number_of(read(m / key), 5008) == 0
     found = []
     stop(old)
@@ -238,36 +237,33 @@ def test_a_lost_master_without_a_replica_fails_in_time_and_comes_back(mount):
         old.kill()
         wait_for(lambda: c.info(c.masters[1])["cluster_state"] == "fail", "the others have noticed")
         for key in (mine, other, mine, other, "missing"):
-            start = time.monotonic()
-            assert failure(m / key) in FAILOVER, "the cluster is down: not ENOENT"
-            assert time.monotonic() - start < 3
+            with taking():
+                assert failure(m / key) in FAILOVER, "the cluster is down: not ENOENT"
         with pytest.raises(OSError):
             os.listdir(m)
-        start = time.monotonic()
-        assert failure(m / mine) in FAILOVER
-        assert time.monotonic() - start < 0.5, "what has been gone for long is not waited for"
+        with taking(most=0.9):  # what has been gone for long is not waited for
+            assert failure(m / mine) in FAILOVER
         old.start()
         wait_for(lambda: all(c.info(s)["cluster_state"] == "ok" for s in c.masters), "the cluster is up")
         old.client().set(mine, b"w")
-        wait_for(lambda: failure(m / mine) is None, "it is served again", 10)
+        wait_for(lambda: failure(m / mine) is None, "it is served again")
         assert read(m / mine) == b"w" and read(m / other) == b"v" and sorted(names(m)) == sorted([mine, other])
 
 
 def test_servers_that_stop_time_out(fresh, mount):
     fresh.db().set("k", b"v")
-    m = mount(fresh.url, "timeout=0.5")
+    m = mount(fresh.url, "timeout=2")
     assert read(m / "k") == b"v"
     for server in fresh.masters:
         stop(server)
     try:
         for _ in range(3):
-            start = time.monotonic()
-            assert failure(m / "k") == "ETIMEDOUT"
-            assert time.monotonic() - start < 3
+            with taking():
+                assert failure(m / "k") == "ETIMEDOUT"
     finally:
         for server in fresh.masters:
             go_on(server)
-    wait_for(lambda: failure(m / "k") is None, "it goes on", 20)
+    wait_for(lambda: failure(m / "k") is None, "it goes on")
     wait_for(lambda: all(fresh.info(s)["cluster_state"] == "ok" for s in fresh.masters), "the cluster is up")
 
 
@@ -293,14 +289,14 @@ def test_replicas_are_read_when_that_is_wanted(replicated, mount):
     for server in c.masters:
         wait_for_replicas(server)
     before = [server.calls() for server in c.masters]
-    m = mount(c.url, "read_from=replica", "timeout=20")
+    m = mount(c.url, "read_from=replica", "timeout=60")
     assert all(number_of(read(m / f"k{i}"), 5008) == i for i in range(100))
     assert sorted(names(m)) == sorted(f"k{i}" for i in range(100))
     after = [server.calls() for server in c.masters]
     assert all(b.get(w, 0) == a.get(w, 0) for a, b in zip(before, after) for w in ("get", "getrange", "scan"))
     for i in range(100, 150):
         db.set(f"k{i % 10}", stamped(i, 5008))
-        wait_for(lambda: number_of(read(m / f"k{i % 10}"), 5008) == i, "what a replica has seen is shown", 5)
+        wait_for(lambda: number_of(read(m / f"k{i % 10}"), 5008) == i, "what a replica has seen is shown")
     assert failure(m / "missing") == "ENOENT"
     for server in c.replicas:
         server.kill()
@@ -348,7 +344,7 @@ def test_a_listing_of_a_cluster_with_slots_that_nobody_serves_ends_in_an_error(m
     with Cluster(options=("--cluster-require-full-coverage", "no")) as c:
         for i in range(30):
             c.db().set(f"key{i}", b"v")
-        m = mount(c.url, "timeout=1")
+        m = mount(c.url, "timeout=60")
         assert len(names(m)) == 30
         m.unmount()
         lost = c.owner("key1")

@@ -15,30 +15,27 @@ from caches import noise
 from entries import stats
 from helpers import failure, lookup_failure, read
 from redis_server import Proxy, db, proxy, running, scripted, server  # noqa: F401 - fixtures
+from waiting import PATIENCE, taking, until
 from while_lost import interrupt_a_reader, restart_under_load
 
 NOT_LOADED = b"-LOADING Redis is loading the dataset in memory\r\n"
 
 
-@pytest.mark.times
 def test_a_server_that_is_killed_refuses_and_comes_back(mount):
     with running() as server:
         server.client().set("k", b"1" * 100_000)
-        m = mount(server.tcp, "timeout=2")
+        m = mount(server.tcp, "timeout=60")
         with open(m / "k", "rb") as held:
             server.kill()
-            start = time.monotonic()
-            assert failure(m / "k") in ("ECONNREFUSED", "EIO")
-            assert failure(m / "k") == "ECONNREFUSED" == failure(m / "other")
-            assert time.monotonic() - start < 2
+            with taking():
+                assert failure(m / "k") in ("ECONNREFUSED", "EIO")
+                assert failure(m / "k") == "ECONNREFUSED" == failure(m / "other")
             with pytest.raises(OSError):
                 os.listdir(m)
             assert held.read() == b"1" * 100_000, "open files go on"
         server.start()
         server.client().set("k", b"2")
-        deadline = time.monotonic() + 5
-        while failure(m / "k"):
-            assert time.monotonic() < deadline
+        assert until(lambda: failure(m / "k") is None)
         assert read(m / "k") == b"2"
 
 
@@ -142,7 +139,7 @@ def test_a_key_that_comes_to_be_between_two_commands_is_no_empty_file(scripted, 
 
 def test_a_server_that_is_loading_is_not_mounted(scripted, ckfs, tmp):
     s = scripted({"PING": NOT_LOADED, "CLIENT": NOT_LOADED})
-    run = subprocess.run([ckfs, "-f", s.url, tmp], capture_output=True, text=True, timeout=30)
+    run = subprocess.run([ckfs, "-f", s.url, tmp], capture_output=True, text=True, timeout=PATIENCE)
     assert run.returncode == 1 and run.stderr.count("\n") == 1 and "LOADING" in run.stderr
 
 
@@ -182,9 +179,7 @@ def test_a_server_that_is_lost_is_logged_once_and_so_is_its_return(mount):
         assert m.log().splitlines() == [f"ckfs: 127.0.0.1 port {server.port}: Connection refused; is the server running?"]
         server.start()
         server.client().set("k", b"v")
-        deadline = time.monotonic() + 5
-        while failure(m / "k"):
-            assert time.monotonic() < deadline
+        assert until(lambda: failure(m / "k") is None)
         assert m.log().splitlines()[1:] == ["ckfs: 127.0.0.1: the server answers again"]
 
 
@@ -217,9 +212,7 @@ def test_a_cut_reply_is_eio_and_the_next_one_whole(server, db, proxy, mount, at)
     proxy.replies = cut
     assert failure(m / "k") == "EIO"
     proxy.replies = None
-    deadline = time.monotonic() + 5
-    while failure(m / "k"):
-        assert time.monotonic() < deadline
+    assert until(lambda: failure(m / "k") is None)
     assert read(m / "k") == b"w" * 200_000
 
 
@@ -233,23 +226,21 @@ def test_replies_that_trickle_are_read(server, db, proxy, mount):
 
 def test_a_server_that_stops_to_answer_times_out(server, db, mount):
     db.set("k", b"v")
-    m = mount(server.url, "timeout=0.5")
+    m = mount(server.url, "timeout=2")
     assert read(m / "k") == b"v"
     os.kill(server.process.pid, signal.SIGSTOP)
     try:
-        start = time.monotonic()
-        assert failure(m / "k") == "ETIMEDOUT"
-        assert 0.4 < time.monotonic() - start < 3
+        with taking(1.8):
+            assert failure(m / "k") == "ETIMEDOUT"
     finally:
         os.kill(server.process.pid, signal.SIGCONT)
-    time.sleep(1.1)
+    time.sleep(1.1)  # nobody tries again for a moment
     assert read(m / "k") == b"v"
 
 
-@pytest.mark.times
 def test_who_waits_for_an_attribute_keeps_no_thread_from_others(server, db, mount):
     db.set("k", b"v" * 1000)
-    m = mount(server.url, "timeout=3", "max_threads=4")
+    m = mount(server.url, "timeout=60", "max_threads=4")
     with open(m / "k", "rb") as file:
 
         def ask():
@@ -262,9 +253,8 @@ def test_who_waits_for_an_attribute_keeps_no_thread_from_others(server, db, moun
             for thread in crowd:
                 thread.start()
             time.sleep(0.3)
-            start = time.monotonic()
-            assert read(m / ".ckfs" / "stats")
-            assert time.monotonic() - start < 1
+            with taking():
+                assert read(m / ".ckfs" / "stats")
         finally:
             os.kill(server.process.pid, signal.SIGCONT)
             for thread in crowd:
@@ -273,7 +263,7 @@ def test_who_waits_for_an_attribute_keeps_no_thread_from_others(server, db, moun
 
 def test_who_waits_can_be_interrupted(server, db, mount):
     db.set("k", b"v" * 200_000)
-    m = mount(server.url, "timeout=20")
+    m = mount(server.url, "timeout=60")
     os.stat(m / "k")
     os.kill(server.process.pid, signal.SIGSTOP)
     try:

@@ -101,7 +101,7 @@ def test_a_reply_that_makes_no_sense(garbler, db, mount, command):  # noqa: F811
         assert m.process.poll() is None, case
     garbler.change = None
     garbler.cut()
-    wait_for(lambda: is_well(m, db), "all is well again", 10)
+    wait_for(lambda: is_well(m, db), "all is well again")
 
 
 @pytest.mark.parametrize("kind", ["MOVED", "ASK"])
@@ -123,7 +123,7 @@ def test_what_one_connection_said_of_its_server_is_not_believed_of_others(server
     garbler.cut()
     before = server.calls().get("pexpiretime", 0)
     db.set("small", b"new")
-    wait_for(lambda: failure(m / "small") is None and read(m / "small") == b"new", "the new value is there", 10)
+    wait_for(lambda: failure(m / "small") is None and read(m / "small") == b"new", "the new value is there")
     assert server.calls()["pexpiretime"] > before
 
 
@@ -144,7 +144,7 @@ def test_a_size_that_is_not_that_of_the_bytes(server, garbler, db, mount, announ
                 assert not entry.is_file() or entry.stat().st_size >= 0
     garbler.change = None
     garbler.cut()
-    wait_for(lambda: is_well(m, db), "all is well again", 10)
+    wait_for(lambda: is_well(m, db), "all is well again")
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -160,13 +160,13 @@ def test_replies_that_are_garbled_at_random(garbler, db, mount, pytestconfig, se
         rounds += 1
         if rounds % 8 == 0:
             garbler.cut()
-            wait_for(lambda: is_well(m, db), "all is well again", 10)
+            wait_for(lambda: is_well(m, db), "all is well again")
             for key, value in VALUES.items():
                 db.set(key, value)
     assert m.process.poll() is None
     assert change.count > 0
     garbler.cut()
-    wait_for(lambda: is_well(m, db), "all is well again", 10)
+    wait_for(lambda: is_well(m, db), "all is well again")
 
 
 @pytest.mark.memory  # TSan has a thread of its own, which hears of nothing
@@ -181,5 +181,5 @@ def test_threads_hear_of_their_own_faults(cache, mnt):
         return [int(re.search(r"SigBlk:\s+(\S+)", text)[1], 16) & faults for text in status]
 
     # The C library has a new thread block all of them for an instant.
-    wait_for(lambda: not any(blocked()), "no thread blocks them", 10)
+    wait_for(lambda: not any(blocked()), "no thread blocks them")
     assert len(blocked()) > 2

@@ -11,6 +11,7 @@ import pytest
 
 from helpers import meta
 from redis_server import Proxy, db, in_front_of_the_server, proxy, running, server  # noqa: F401 - fixtures
+from waiting import PATIENCE, all_wait, taking
 from while_lost import ends_on_a_signal
 
 
@@ -44,7 +45,7 @@ deaf = in_front_of_the_server(Deaf)
 def listed(server, db, mount):
     """A mount whose kernel knows the name of an entry that is open, so that attributes are asked for without a lookup."""
     db.set("k", b"v" * 1000, ex=1000)
-    m = mount(server.url, "timeout=20", "listed_ttl=60")
+    m = mount(server.url, "timeout=60", "listed_ttl=60")
     with open(m / "k", "rb"):
         assert [e.stat().st_size for e in os.scandir(m) if e.name == "k"] == [1000]
         with stopped(server):
@@ -60,24 +61,20 @@ def test_a_signal_ends_the_wait_for_the_names_of_attributes(listed):
     ends_on_a_signal("getfattr", listed / "k")
 
 
-@pytest.mark.times
 def test_who_waits_for_expiries_holds_up_nobody(listed):
     waiting = [subprocess.Popen(["getfattr", "-n", "user.ckfs.ttl", listed / "k"], stderr=subprocess.DEVNULL) for _ in range(30)]
     try:
-        time.sleep(0.5)
-        start = time.monotonic()
+        assert all_wait(*waiting)
         assert os.getxattr(listed / "k", "user.ckfs.size.frame") == b"1000"
         assert os.stat(listed / "k").st_size == 1000
-        assert time.monotonic() - start < 1
         assert all(w.poll() is None for w in waiting)
     finally:
         for w in waiting:
             w.send_signal(signal.SIGINT)
         for w in waiting:
-            w.wait(5)
+            w.wait(PATIENCE)
 
 
-@pytest.mark.times
 def test_an_expiry_that_cannot_be_had_is_an_error_after_the_timeout(server, db, mount):
     db.set("k", b"v", ex=1000)
     m = mount(server.url, "timeout=0.5", "listed_ttl=60")
@@ -85,21 +82,17 @@ def test_an_expiry_that_cannot_be_had_is_an_error_after_the_timeout(server, db, 
         list(map(os.DirEntry.stat, os.scandir(m)))
         with stopped(server):
             for ask in (lambda: os.getxattr(m / "k", "user.ckfs.ttl"), lambda: os.listxattr(m / "k")):
-                start = time.monotonic()
-                with pytest.raises(TimeoutError):
+                with taking(0.4), pytest.raises(TimeoutError):
                     ask()
-                assert 0.4 < time.monotonic() - start < 1.2
 
 
-@pytest.mark.times
 def test_meta_waits_for_nothing_that_its_lookup_has_not_found(deaf, db, mount):
     db.set("k", b"v", ex=1000)
-    m = mount(deaf.url)
+    m = mount(deaf.url, "timeout=60")
     before = meta(m, "k")
     deaf.words = (b"PTTL", b"PEXPIRETIME")
-    start = time.monotonic()
-    assert meta(m, "k")["expires"] == before["expires"] != "never"
-    assert time.monotonic() - start < 1
+    with taking():
+        assert meta(m, "k")["expires"] == before["expires"] != "never"
 
 
 def test_meta_tells_the_newest_expiry_of_what_is_open(server, db, mount):
@@ -123,63 +116,56 @@ def looking(*paths) -> list[subprocess.Popen]:
     return [subprocess.Popen(["stat", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for path in paths]
 
 
-@pytest.mark.times
 def test_lookups_in_one_directory_wait_side_by_side(server, db, mount):
-    m = mount(server.url, "timeout=2")
+    m = mount(server.url, "timeout=5")
     os.stat(m)
     with stopped(server):
-        start = time.monotonic()
-        waiting = looking(*(m / f"k{i}" for i in range(5)))
-        for w in waiting:
-            assert w.wait() == 1
-        assert 1.8 < time.monotonic() - start < 3.5
+        with taking(4.8, 9.5):
+            waiting = looking(*(m / f"k{i}" for i in range(5)))
+            for w in waiting:
+                assert w.wait() == 1
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("command", [["stat", "k2"], ["ls", "."], ["ls", "json"]])
 def test_a_signal_ends_the_wait_behind_another_lookup(server, mount, command, sent):
-    m = mount(server.url, "timeout=20")
+    m = mount(server.url, "timeout=60")
     os.stat(m / "json")
     with stopped(server):
         first = looking(m / "k1")
-        time.sleep(0.3)
+        assert all_wait(*first)
         ends_on_a_signal(command[0], m / command[1], sent=sent)
         first[0].send_signal(signal.SIGINT)
-        first[0].wait(5)
+        first[0].wait(PATIENCE)
 
 
-@pytest.mark.times
 @pytest.mark.parametrize("size", [5, 100_000])
 def test_a_name_that_is_known_waits_once(server, db, mount, size):
     """The kernel looks up such a name a second time when the first comes to an error."""
     db.set("k", b"v" * size)
-    m = mount(server.url, "timeout=2")
+    m = mount(server.url, "timeout=5")
     assert os.stat(m / "k").st_size == size
     with stopped(server):
-        start = time.monotonic()
-        with pytest.raises(TimeoutError):
+        with taking(4.8, 9.5), pytest.raises(TimeoutError):
             os.stat(m / "k")
-        assert 1.8 < time.monotonic() - start < 3.5
     assert os.stat(m / "k").st_size == size
 
 
-@pytest.mark.times
 def test_a_daemon_that_waits_ends_at_once(server, db, mount):
     db.set("k", b"v")
-    m = mount(server.url, "timeout=20")
+    m = mount(server.url, "timeout=60")
     assert os.stat(m / "k").st_size == 1
     with stopped(server):
         waiting = looking(m / "k", m / "other", m / "json/k.json")
-        time.sleep(0.5)
-        start = time.monotonic()
-        assert m.end()
-        assert time.monotonic() - start < 2
+        assert all_wait(*waiting)
+        with taking():
+            assert m.end()
         for w in waiting:
-            w.wait(5)
+            w.wait(PATIENCE)
 
 
 def test_an_entry_that_expires_while_answers_are_under_way_is_gone(proxy, db, mount):
-    m = mount(proxy.url, "timeout=20")
+    m = mount(proxy.url, "timeout=60")
     os.stat(m)
     held = threading.Event()
 
@@ -188,11 +174,11 @@ def test_an_entry_that_expires_while_answers_are_under_way_is_gone(proxy, db, mo
         return [data]
 
     time.sleep(1 - time.time() % 1)
-    db.set("k", b"v", px=1850)
+    db.set("k", b"v", px=4850)
     assert os.stat(m / "k").st_size == 1
     proxy.replies = hold
     waiting = subprocess.Popen(["stat", m / "k"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    time.sleep(4.6)
+    time.sleep(7.6)
     held.set()
     assert b"No such file" in waiting.communicate()[1]
     assert not os.path.exists(m / "k")
@@ -212,23 +198,21 @@ def listed_by(m) -> list[str]:
     return sorted(os.listdir(m / "raw"))
 
 
-@pytest.mark.times
 def test_a_listing_that_hangs_ahead_of_its_reader_stops_no_other(deaf, in_pages, mount):
-    m = mount(deaf.url, "timeout=6")
+    m = mount(deaf.url, "timeout=60")
     deaf.words = (in_pages[300],)
     with contextlib.ExitStack() as stack:
         for _ in range(5):
             next(stack.enter_context(os.scandir(m / "raw")))
         time.sleep(0.2)
         deaf.words = ()
-        start = time.monotonic()
-        assert listed_by(m) == sorted(key.decode() for key in in_pages)
-        assert time.monotonic() - start < 2
+        with taking():
+            assert listed_by(m) == sorted(key.decode() for key in in_pages)
 
 
 @pytest.mark.parametrize("at", [0, 300])
 def test_a_signal_ends_the_wait_of_a_listing(deaf, in_pages, mount, at):
-    m = mount(deaf.url, "timeout=10")
+    m = mount(deaf.url, "timeout=60")
     deaf.words = (in_pages[at],)
     ends_on_a_signal("ls", m / "json")
 
@@ -239,13 +223,10 @@ def test_a_listing_of_names_does_without_what_cannot_be_had_of_them(deaf, in_pag
     assert listed_by(m) == sorted(key.decode() for key in in_pages)
 
 
-@pytest.mark.times
 @pytest.mark.parametrize("at", [0, 300])
 def test_a_listing_that_hangs_ends_in_an_error_after_the_timeout(deaf, in_pages, mount, at):
     """What json/ shows hangs on each value."""
     m = mount(deaf.url, "timeout=2")
     deaf.words = (in_pages[at],)
-    start = time.monotonic()
-    with pytest.raises(TimeoutError):
+    with taking(1.8), pytest.raises(TimeoutError):
         os.listdir(m / "json")
-    assert 1.8 < time.monotonic() - start < 3

@@ -16,6 +16,7 @@ import pytest
 from caches import RedisCache
 from helpers import FORMATS, failure, legacy, memory, read
 from redis_server import Proxy, db, in_front_of_the_server, running, scripted, server  # noqa: F401 - fixtures
+from waiting import PATIENCE
 
 
 def names(m, directory="raw") -> list[str]:
@@ -280,7 +281,7 @@ def test_what_changes_while_a_listing_waits_is_new_after_it(stalled, db, mount, 
         for key in keys:
             stack.enter_context(open(m / "raw" / key, "rb"))
         shown = pool.submit(names, m)
-        assert stalled.stalls.wait(10)
+        assert stalled.stalls.wait(PATIENCE)
         db.mset(dict.fromkeys(keys, b"newer"))
         time.sleep(seconds)
         stalled.goes_on.set()

@@ -7,6 +7,7 @@ import pytest
 from caches import noise
 from helpers import failure, memory, peak, read, reset_peak
 from redis_server import db, server  # noqa: F401 - fixtures
+from waiting import PATIENCE
 
 MIB = 1 << 20
 SIZE = 256 * MIB
@@ -56,7 +57,7 @@ def test_many_who_open_a_value_share_it(server, large, mount):
     m = mount(server.url, "cache_size=1G")
     before = reset_peak(m)
     readers = [subprocess.Popen(["cat", m / "k"], stdout=subprocess.DEVNULL) for _ in range(4)]
-    assert [reader.wait(60) for reader in readers] == [0] * 4
+    assert [reader.wait(PATIENCE) for reader in readers] == [0] * 4
     assert peak(m) - before <= SIZE * 1.05
 
 

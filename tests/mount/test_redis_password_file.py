@@ -11,6 +11,7 @@ from helpers import failure, read
 from redis_cluster import Cluster, Service, wait_for
 from redis_server import running, scripted  # noqa: F401 - a fixture
 from test_redis_source import complaint
+from waiting import PATIENCE
 
 
 class Secret:
@@ -168,7 +169,7 @@ def test_root_takes_a_users_file_if_that_is_private(locked, ckfs, mount, tmp):
 def served(ckfs, tmp, url, *options, **more):
     """A mount by a daemon, as users start it."""
     (tmp / "mnt").mkdir()
-    run = subprocess.run([ckfs, *options, url, "mnt"], capture_output=True, timeout=30, cwd=tmp, **more)
+    run = subprocess.run([ckfs, *options, url, "mnt"], capture_output=True, timeout=PATIENCE, cwd=tmp, **more)
     try:
         assert (run.returncode, run.stderr) == (0, b"")
         yield tmp / "mnt"
@@ -197,7 +198,7 @@ def test_a_pipe_is_read_once(locked, ckfs, tmp):
         change(locked, "second")
         assert failure(mnt / "k") == "EACCES"
         change(locked, "first", "second")
-        wait_for(lambda: failure(mnt / "k") is None, "the password is right again", 20)
+        wait_for(lambda: failure(mnt / "k") is None, "the password is right again")
 
 
 def test_standard_input_holds_a_password(locked, ckfs, tmp):

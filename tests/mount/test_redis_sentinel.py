@@ -14,6 +14,7 @@ from helpers import failure, read
 from redis_cluster import Service, go_on, stop, wait_for, wait_for_replicas
 from redis_server import running, scripted  # noqa: F401 - a fixture
 from test_redis_source import complaint
+from waiting import PATIENCE, taking
 from while_lost import interrupt_a_reader
 
 FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
@@ -64,7 +65,7 @@ def test_a_master_that_is_killed_is_replaced(service, mount):
     client = service.master.client()
     client.mset(values)
     wait_for_replicas(service.master)
-    m = mount(service.url, "timeout=20")
+    m = mount(service.url, "timeout=60")
     assert all(read(m / key) == value for key, value in values.items())
     large = noise(300_000)
     client.set("large", large)
@@ -93,11 +94,10 @@ def test_errors_end_with_the_failover(service, mount):
     m = mount(service.url, "timeout=0.3")
     assert read(m / "k") == b"1" * 1000
     service.master.kill()
-    errors, deadline = set(), time.monotonic() + 60
+    errors, deadline = set(), time.monotonic() + 2 * PATIENCE
     while True:
-        start = time.monotonic()
-        error = failure(m / "k")
-        assert time.monotonic() - start < 3
+        with taking():
+            error = failure(m / "k")
         errors |= {error} - {None}
         if error is None:
             break
@@ -114,7 +114,7 @@ def test_an_old_master_is_not_believed(service, mount, how):
     client = service.master.client()
     client.set("k", stamped(0, 5008))
     wait_for_replicas(service.master)
-    m = mount(service.url, "timeout=20")
+    m = mount(service.url, "timeout=60")
     assert number_of(read(m / "k"), 5008) == 0
     if how == "stopped":
         stop(service.master)
@@ -124,7 +124,7 @@ def test_an_old_master_is_not_believed(service, mount, how):
         new = promoted(service, service.master)
         new.client().set("k", stamped(1, 5008))
         if how == "asked to":
-            time.sleep(1.1)  # it is asked once a second who the master is
+            time.sleep(3)  # it is asked once a second who the master is
     finally:
         go_on(service.master)
     for i in range(2, 30):
@@ -142,7 +142,7 @@ def test_replicas_are_read_when_that_is_wanted(service, mount):
     states = lambda i: [r["master-link-status"] for r in service.sentinel(i).sentinel_slaves(service.name)]  # noqa: E731
     wait_for(lambda: all(states(i) == ["ok", "ok"] for i in range(3)), "sentinels see the replicas")
     before = service.master.calls()
-    m = mount(service.url, "read_from=replica", "timeout=20")
+    m = mount(service.url, "read_from=replica", "timeout=60")
     assert all(number_of(read(m / f"k{i}"), 5008) == i for i in range(20))
     assert len(os.listdir(m / "raw")) == 20
     after = service.master.calls()
@@ -219,9 +219,9 @@ def array(*words: bytes) -> bytes:
 )
 def test_a_sentinel_that_talks_nonsense_is_one_clear_line(scripted, ckfs, tmp, reply):
     s = scripted({"SENTINEL": reply, "PING": b"+PONG\r\n"})
-    start = time.monotonic()
-    text = complaint(ckfs, tmp, "-o", "timeout=0.5", f"redis-sentinel://127.0.0.1:{s.port}/main")
-    assert "sentinel" in text and time.monotonic() - start < 10
+    with taking():
+        text = complaint(ckfs, tmp, "-o", "timeout=0.5", f"redis-sentinel://127.0.0.1:{s.port}/main")
+    assert "sentinel" in text
 
 
 def test_a_sentinel_that_may_not_be_asked_says_which_right_is_missing(scripted, ckfs, tmp):
@@ -237,15 +237,11 @@ def test_a_sentinel_that_closes_the_connection_says_so(scripted, ckfs, tmp):
 def test_sentinels_that_hang_are_passed_over(scripted, calm, mount):
     calm.master.client().set("k", b"v")
     hanging = scripted(dict.fromkeys(["PING", "CLIENT", "SENTINEL"], b""))
-    start = time.monotonic()
-    m = mount(calm.url_of([hanging.port, *calm.sentinel_ports]))
+    m = mount(calm.url_of([hanging.port, *calm.sentinel_ports]), "timeout=60")
     end = time.monotonic() + 4
-    longest = 0.0
     while time.monotonic() < end:
-        start = time.monotonic()
-        assert read(m / "k") == b"v"
-        longest = max(longest, time.monotonic() - start)
-    assert longest < 3
+        with taking():
+            assert read(m / "k") == b"v"
 
 
 def says(server, epoch: int):
@@ -286,7 +282,7 @@ def test_a_failover_is_not_unheard_when_the_sentinel_that_told_is_gone(two_maste
     assert values_seen(m, 4) == {b"new"}, "the other sentinel is not believed"
     # But it is as soon as it knows of a later one.
     second.answers = says(old, 3)
-    wait_for(lambda: read(m / "k") == b"old", "the next failover", 10)
+    wait_for(lambda: read(m / "k") == b"old", "the next failover")
     assert values_seen(m, 1.5) == {b"old"}
 
 
@@ -294,12 +290,12 @@ def test_sentinels_that_were_set_up_anew_are_believed(two_masters):
     old, new, first, second, m = two_masters
     assert read(m / "k") == b"new"
     first.answers = says(old, 0)
-    wait_for(lambda: read(m / "k") == b"old", "it takes back what it told", 10)
+    wait_for(lambda: read(m / "k") == b"old", "it takes back what it told")
     # The other one has told of no later failover than this.
     second.close()
     second.cut()
     first.answers = says(new, 1)
-    wait_for(lambda: read(m / "k") == b"new", "the next failover", 10)
+    wait_for(lambda: read(m / "k") == b"new", "the next failover")
 
 
 def test_who_waits_for_a_failover_can_be_interrupted(calm, mount):
@@ -317,7 +313,7 @@ def test_readers_during_a_failover_see_whole_values(service, mount):
     size = 50_000
     service.master.client().set("k", stamped(0, size))
     wait_for_replicas(service.master)
-    m = mount(service.url, "timeout=20")
+    m = mount(service.url, "timeout=60")
     stop_all, wrong, seen = threading.Event(), [], []
 
     def look():

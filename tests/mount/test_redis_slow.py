@@ -12,6 +12,7 @@ import pytest
 from caches import noise
 from helpers import failure, metadata, prefixed, v3
 from redis_server import Proxy, db, in_front_of_the_server, server  # noqa: F401 - fixtures
+from waiting import PATIENCE, SOON, all_wait, taking, until
 
 MIB = 1 << 20
 QUICK = 1e12
@@ -41,17 +42,17 @@ def at_work(*commands):
     """Commands that run all the while, and are interrupted then."""
     running = [subprocess.Popen([str(word) for word in c], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for c in commands]
     try:
-        time.sleep(0.7)
+        assert all_wait(*running)
         yield running
     finally:
         for process in running:
             process.send_signal(signal.SIGINT)
         for process in running:
-            process.wait(10)
+            process.wait(PATIENCE)
 
 
 def read_soon(path) -> bytes:
-    return subprocess.run(["cat", path], stdout=subprocess.PIPE, check=True, timeout=4).stdout
+    return subprocess.run(["cat", path], stdout=subprocess.PIPE, check=True, timeout=SOON).stdout
 
 
 @pytest.fixture
@@ -64,8 +65,8 @@ def many(db) -> list[str]:
 
 @contextlib.contextmanager
 def fetching(slow, m, names):
-    """Opens of large values take a quarter of a minute."""
-    slow.rate = MIB / 2
+    """Opens of large values take a minute."""
+    slow.rate = MIB / 8
     with at_work(*(["cat", m / name] for name in names)) as running:
         yield running
 
@@ -109,24 +110,21 @@ def test_a_mount_ends_while_values_are_fetched(slow, many, mount):
     m = mount(slow.url)
     with fetching(slow, m, many) as running:
         assert are_waiting(running)
-        start = time.monotonic()
-        m.unmount()
-        assert time.monotonic() - start < 4
+        with taking():
+            m.unmount()
 
 
-@pytest.mark.times
 def test_who_went_away_leaves_no_one_waiting(slow, db, many, mount):
     """Where nothing is announced a lookup reads all of a value, over as many connections as there are."""
     db.set("small", b"v")
     db.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "-client|tracking")
-    m = mount(slow.url.replace("//", "//reader:pw@"), "timeout=2")
+    m = mount(slow.url.replace("//", "//reader:pw@"), "timeout=60")
     os.stat(m)
-    slow.rate = MIB / 2
+    slow.rate = MIB / 8
     with at_work(*(["stat", m / name] for name in many)) as looking:
         assert all(process.poll() is None for process in looking)
-    start = time.monotonic()
-    assert os.stat(m / "small").st_size == 1
-    assert time.monotonic() - start < 1.5
+    with taking():
+        assert os.stat(m / "small").st_size == 1
 
 
 @pytest.fixture
@@ -140,23 +138,20 @@ def lent(slow, db, mount):
     db.execute_command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "+@read", "+@connection", "-client|tracking")
     m = mount(slow.url.replace("//", "//reader:pw@"), "timeout=1", "listed_ttl=60")
     assert {entry.stat().st_size for entry in os.scandir(m) if entry.name in names} == {2 * MIB}
-    slow.rate = MIB / 2
+    slow.rate = MIB / 16
     with at_work(*(["head", "-c1", m / name] for name in names)) as m.opens:
-        deadline = time.monotonic() + 3
-        while len([c for c in db.client_list() if c["name"].startswith("ckfs")]) < 16:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        assert until(lambda: len([c for c in db.client_list() if c["name"].startswith("ckfs")]) >= 16)
+        slow.rate = MIB / 2
         yield m
 
 
 @pytest.mark.times
 def test_who_waits_for_a_connection_waits_as_long_as_others_make_progress(lent):
     assert (lent / "raw/small").read_bytes() == b"v"
-    assert [process.wait(20) for process in lent.opens] == [0] * 16
+    assert [process.wait(PATIENCE) for process in lent.opens] == [0] * 16
 
 
 def test_who_waits_for_a_connection_gives_up_when_nothing_arrives(lent, slow):
     slow.rate = 1
-    start = time.monotonic()
-    assert failure(lent / "raw/small") == "ETIMEDOUT"
-    assert 0.9 < time.monotonic() - start < 4
+    with taking(0.9):
+        assert failure(lent / "raw/small") == "ETIMEDOUT"

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import read
 from redis_server import running, scripted, server  # noqa: F401 - fixtures
+from waiting import PATIENCE
 
 PASSWORD = "p@ss:w/rd%"
 ENCODED = "p%40ss%3Aw%2Frd%25"
@@ -65,7 +66,7 @@ def test_a_password_is_taken_from_a_file(locked, mount, tmp):
 
 def complaint(ckfs, tmp, *args) -> str:
     (tmp / "mnt").mkdir(exist_ok=True)
-    run = subprocess.run([ckfs, "-f", *map(str, args), tmp / "mnt"], capture_output=True, text=True, timeout=30)
+    run = subprocess.run([ckfs, "-f", *map(str, args), tmp / "mnt"], capture_output=True, text=True, timeout=PATIENCE)
     assert run.returncode == 1 and run.stderr.count("\n") == 1
     return run.stderr
 

@@ -162,7 +162,7 @@ def test_a_certificate_that_is_no_good_any_more_is_eacces(pki, mount):
             server.more += (f"--tls-{name}-file", str(value))
         server.kill()
         server.start()
-        wait_for(lambda: failure(m / "k") == "EACCES", "it has expired", 10)
+        wait_for(lambda: failure(m / "k") == "EACCES", "it has expired")
 
 
 # TLS with one side only

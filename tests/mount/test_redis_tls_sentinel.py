@@ -61,7 +61,7 @@ def test_every_connection_has_tls(calm, mount):
     assert read(m / "k") == b"v"
     assert ports_of(calm.master.client()) == {calm.master.tls_port}, "those that read, and the one that listens"
     for i, port in enumerate(calm.sentinel_ports):
-        wait_for(lambda: read(m / "k") == b"v" and ports_of(calm.sentinel(i)) == {port}, "each sentinel is asked", 10)
+        wait_for(lambda: read(m / "k") == b"v" and ports_of(calm.sentinel(i)) == {port}, "each sentinel is asked")
 
 
 def test_a_wrong_ca_is_told(pki, calm, ckfs, tmp):

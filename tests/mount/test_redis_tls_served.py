@@ -9,9 +9,9 @@ import time
 import pytest
 
 from caches import noise
-from commands import until
 from helpers import failure, read
 from tls_server import live, pki, relay, running_tls  # noqa: F401 - fixtures
+from waiting import taking, until
 from while_lost import interrupt_a_reader, restart_under_load
 
 
@@ -91,7 +91,7 @@ def test_a_reply_that_is_cut_or_garbled_is_eio_and_the_next_one_whole(pki, live,
     relay.replies = spoil
     assert failure(m / "k") in ("EIO", None)
     relay.replies = lambda data: [data]
-    assert until(lambda: failure(m / "k") is None, 5)
+    assert until(lambda: failure(m / "k") is None)
     assert read(m / "k") == b"w" * 200_000
     db.set("k", b"x")
     assert read(m / "k") == b"x"
@@ -107,27 +107,26 @@ def test_connections_that_are_cut_in_the_handshake_or_later_leave_nothing(pki, l
         relay.cut()
         failure(m / "k")
     relay.replies = lambda data: [data]
-    assert until(lambda: failure(m / "k") is None, 5)
+    assert until(lambda: failure(m / "k") is None)
     assert len(os.listdir(f"/proc/{m.pid}/fd")) <= before + 8
 
 
 def test_a_server_that_stops_to_answer_times_out(pki, live, mount):
     live.client().set("k", b"v")
-    m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=0.5")
+    m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=2")
     assert read(m / "k") == b"v"
     os.kill(live.process.pid, signal.SIGSTOP)
     try:
-        start = time.monotonic()
-        assert failure(m / "k") == "ETIMEDOUT"
-        assert 0.4 < time.monotonic() - start < 3
+        with taking(1.8):
+            assert failure(m / "k") == "ETIMEDOUT"
     finally:
         os.kill(live.process.pid, signal.SIGCONT)
-    assert until(lambda: failure(m / "k") is None, 5)
+    assert until(lambda: failure(m / "k") is None)
 
 
 def test_who_waits_can_be_interrupted(pki, live, mount):
     live.client().set("k", b"v" * 200_000)
-    m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=20")
+    m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=60")
     os.stat(m / "k")
     os.kill(live.process.pid, signal.SIGSTOP)
     try:

@@ -11,11 +11,12 @@ import subprocess
 import pytest
 
 from caches import FileCache
-from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, nobody, until  # noqa: F401 - fixtures
+from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, nobody  # noqa: F401 - fixtures
 from conftest import Mount
 from helpers import read
 from redis_server import db, running, server  # noqa: F401 - fixtures
 from test_lacks import namespace
+from waiting import PATIENCE, until
 
 SUPPORT = pathlib.Path(__file__).resolve().parent.parent / "support"
 
@@ -204,7 +205,7 @@ def test_a_program_or_a_mount_is_the_end_of_the_daemon(command, intruder, act): 
     process = start_intruded(command, intruder)
     (command.tmp / "act").symlink_to(act.format(tmp=command.tmp))
     os.path.exists(command.point / "key")
-    assert process.wait(30) == -signal.SIGSYS
+    assert process.wait(PATIENCE) == -signal.SIGSYS
     assert (mounted(command.point) is not None, (command.tmp / "ran").exists()) == (True, False)
 
 
@@ -215,7 +216,7 @@ def test_without_a_sandbox_a_program_runs(command, intruder):  # noqa: F811
     process = start_intruded(command, intruder, "-o", "sandbox=off")
     (command.tmp / "act").symlink_to(f"run {command.tmp}/program")
     os.path.exists(command.point / "key")
-    assert (process.wait(30), (command.tmp / "ran").exists()) == (0, True)
+    assert (process.wait(PATIENCE), (command.tmp / "ran").exists()) == (0, True)
 
 
 # The process that unmounts
@@ -261,7 +262,7 @@ def test_another_users_mount_is_gone_when_its_daemon_has_ended(command, nobody, 
         if files_in_use:
             assert user.stdout.readline() == b"\n"
         os.kill(pid, signal.SIGTERM)
-        assert (process.communicate(timeout=30)[1], process.returncode) == (b"", 0)
+        assert (process.communicate(timeout=PATIENCE)[1], process.returncode) == (b"", 0)
         user.kill()
     assert command("-q", command.point, program=[*nobody, "mountpoint"]).returncode != 0
 
@@ -273,7 +274,7 @@ def test_a_mount_that_has_taken_its_place_stays(command):  # noqa: F811
     with open(command.point / "key", "rb"):
         subprocess.run(["umount", "-l", command.point], check=True)
         second = command.start(command.source, command.point)
-    assert first.wait(30) == 0
+    assert first.wait(PATIENCE) == 0
     assert (read(command.point / "key"), second.poll()) == (b"value", None)
 
 
@@ -286,7 +287,7 @@ def test_a_mount_that_has_taken_its_place_stays_while_files_of_the_first_are_ope
         second = command.start(command.source, command.point)
         assert file.read() == b"value"
         first.terminate()
-        assert first.wait(30) == 0
+        assert first.wait(PATIENCE) == 0
         assert (read(command.point / "key"), second.poll()) == (b"value", None)
 
 
@@ -295,7 +296,7 @@ def test_a_mount_that_nobody_could_unmount_is_told(command):  # noqa: F811
     process = command.start(command.source, command.point)
     os.kill(unmounter(process.pid), signal.SIGKILL)
     process.terminate()
-    assert f"{command.point}: could not be unmounted".encode() in process.communicate(timeout=30)[1]
+    assert f"{command.point}: could not be unmounted".encode() in process.communicate(timeout=PATIENCE)[1]
     subprocess.run(["umount", "-l", command.point], check=True)
 
 
@@ -377,7 +378,7 @@ def test_what_a_kernel_does_not_have_is_left_out(command, lacking, part, options
     process = command.start(*options, command.source, command.point, program=[lacking, part, command.ckfs])
     assert read(command.point / "key") == b"value"
     process.terminate()
-    lines = [line for line in process.communicate(timeout=30)[1].decode().splitlines() if "sandbox: " in line]
+    lines = [line for line in process.communicate(timeout=PATIENCE)[1].decode().splitlines() if "sandbox: " in line]
     assert (process.returncode, len(lines), [line for line in lines if f"sandbox: without {LACKS[part]}" not in line]) == (0, told, [])
 
 

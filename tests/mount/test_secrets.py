@@ -8,8 +8,9 @@ import subprocess
 
 import pytest
 
-from commands import ENVIRONMENT, NOBODY, REFUSED, command, complaint, mounted, mounts, nobody, until  # noqa: F401 - a fixture
+from commands import ENVIRONMENT, NOBODY, REFUSED, command, complaint, mounted, mounts, nobody  # noqa: F401 - a fixture
 from helpers import read
+from waiting import PATIENCE, until
 
 A, B, C, D, E = (bytes(range(i, i + 32)).hex() for i in (0x10, 0x40, 0x70, 0x90, 0xC0))
 MASTER, PREVIOUS = "CACHEKIT_MASTER_KEY", "CACHEKIT_PREVIOUS_MASTER_KEYS"
@@ -182,7 +183,7 @@ def test_a_key_comes_from_a_socket(command):
         with subprocess.Popen(args, stdin=theirs, stderr=subprocess.PIPE, env={**ENVIRONMENT, PREVIOUS: A}, text=True) as process:
             ours.sendall(A.encode())
             ours.shutdown(socket.SHUT_WR)
-            assert "key 1 is the current key" in process.communicate(timeout=30)[1]
+            assert "key 1 is the current key" in process.communicate(timeout=PATIENCE)[1]
 
 
 @pytest.mark.file_only
@@ -366,4 +367,4 @@ def test_another_users_foreground_ends_well(command, nobody):
     process = subprocess.Popen(args, stderr=subprocess.PIPE, env={**ENVIRONMENT, MASTER: A})
     assert until(lambda: command(command.point / "key", program=[*nobody, "cat"]).stdout == "value")
     process.terminate()
-    assert (process.communicate(timeout=30)[1], process.returncode) == (b"", 0)
+    assert (process.communicate(timeout=PATIENCE)[1], process.returncode) == (b"", 0)

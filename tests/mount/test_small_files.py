@@ -12,6 +12,7 @@ import pytest
 
 from entries import stats
 from helpers import read, v3
+from waiting import PATIENCE
 
 SIZES = [1, 511, 4095, 4096, 4097, 12_345, 65_535, 65_536]
 # Comes before libfuse's own, and has the kernel get the pages a second later.
@@ -93,7 +94,7 @@ def test_the_daemon_ends_while_a_file_is_given_that_others_read(cache, mount, la
         time.sleep(0.2)
     m.process.send_signal(signal.SIGTERM)
     try:
-        m.process.wait(10)
+        m.process.wait(PATIENCE)
     finally:
         subprocess.run(["umount", "-f", str(m)], stderr=subprocess.DEVNULL, check=False)
         for process in crowd:
@@ -140,6 +141,6 @@ def test_a_crowd_opens_the_same_files_at_once(cache, mount, options):
     names = " ".join(f"k{i}" for i in range(NAMES))
     command = [sys.executable, "-c", READER, str(m.path), names]
     crowd = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(CROWD)]
-    assert len({process.communicate(timeout=60)[0] for process in crowd}) == 1
+    assert len({process.communicate(timeout=PATIENCE)[0] for process in crowd}) == 1
     assert all(process.returncode == 0 for process in crowd)
     assert b"".join(read(m / f"k{i}") for i in range(NAMES)) == b"".join(value(1000 + 37 * i) for i in range(NAMES))

@@ -17,9 +17,9 @@ import pytest
 from cachekit._rust_serializer import ByteStorage
 from cachekit.serializers.arrow_serializer import ArrowSerializer
 
-from commands import until
 from documents import TABLE, columnar, handler, seal, store
 from helpers import errno_name, flipped, legacy, metadata, name_of, read, v3
+from waiting import until
 
 pytestmark = [pytest.mark.shared_mount, pytest.mark.on_http]
 

@@ -11,12 +11,12 @@ import time
 import pytest
 
 from caches import FileCache, RedisCache
-from commands import until
 from conftest import Mount, home
 from failing_calls import CLASSES, PERMITTED, Failing, compiled
 from helpers import errno_name
 from redis_server import running
 from test_write import frame, write
+from waiting import until
 
 # Besides those that reading makes.
 WRITING = {
@@ -146,7 +146,7 @@ def test_a_call_that_fails_leaves_the_old_value_or_the_new_one(written, calls, r
         for first in firsts:
             wrong += written.attempt(change, calls, numbers[first % len(numbers)], first)
             # What failed is not remembered. A server that was lost is not asked for a moment.
-            assert until(lambda: works(written), 10), f"after {change}, {calls} {first}: {written.failing.where}"
+            assert until(lambda: works(written)), f"after {change}, {calls} {first}: {written.failing.where}"
     assert wrong == []
 
 

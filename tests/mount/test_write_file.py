@@ -15,10 +15,10 @@ import time
 
 import pytest
 
-from commands import until
 from conftest import Mount
 from caches import FileCache
 from test_write import frame, outcome, write
+from waiting import until
 
 pytestmark = pytest.mark.file_only
 

@@ -13,6 +13,7 @@ from helpers import metadata, prefixed, read, v3
 from http_mounts import held, service, trusting  # noqa: F401 - fixtures
 from http_service import TOKEN, Stored, writer
 from test_write import frame, outcome, write
+from waiting import PATIENCE
 
 KEY = "ns:users:func:app.load:args:00ff:1s"
 DAY = 86400
@@ -32,7 +33,7 @@ def m(service, mount):  # noqa: F811
 
 def cost(service, *command) -> list[str]:  # noqa: F811
     service.requests.clear()
-    subprocess.run([str(word) for word in command], check=True, timeout=60)
+    subprocess.run([str(word) for word in command], check=True, timeout=PATIENCE)
     return service.asked()
 
 
@@ -55,6 +56,7 @@ def answering(service, method: str, act) -> list:  # noqa: F811
 
 
 class TestCost:
+    @pytest.mark.times  # an answer is good for a second
     def test_what_changes_cost(self, service, m, tmp):  # noqa: F811
         (tmp / "in").write_bytes(frame("new"))
         # cp looks twice for what is not there, which nobody may remember.
@@ -185,7 +187,7 @@ class TestErrors:
 
     def test_a_silent_service_is_etimedout(self, service, m):  # noqa: F811
         go = threading.Event()
-        answering(service, "PUT", lambda handler: go.wait(30) and False)
+        answering(service, "PUT", lambda handler: go.wait(PATIENCE) and False)
         assert outcome(CHANGES["store"], m) == "ETIMEDOUT"
         go.set()
 
@@ -216,7 +218,7 @@ class TestCoherence:
                 return False
             answered.append(handler)
             old = service.data[KEY].value
-            gone.wait(20)
+            gone.wait(PATIENCE)
             handler.reply(200, old)
             return True
 
@@ -233,7 +235,7 @@ class TestCoherence:
             assert (read(m / f"frame/{KEY}"), os.stat(m / f"frame/{KEY}").st_size) == (frame("new", 900), len(frame("new", 900)))
         finally:
             gone.set()
-        early.join(20)
+        early.join()
         assert (os.stat(m / f"frame/{KEY}").st_size, read(m / f"frame/{KEY}")) == (len(frame("new", 900)), frame("new", 900))
 
     def test_what_others_store_after_a_write_here_is_seen_by_the_next_open(self, service, m):  # noqa: F811

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from commands import until
 from helpers import read
 from memcached_server import Between, Memcached, between, running, scripted, sdk_backend, server, servers, source_of  # noqa: F401 - fixtures
 from names import name_of
 from test_write import frame, outcome, seen_while_it_is_written, write
+from waiting import until
 
 DAY = 86400
 CHANGES = {

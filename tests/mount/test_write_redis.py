@@ -7,17 +7,16 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pytest
 import redis
 
-from commands import until
 from helpers import read
 from redis_cluster import Cluster, Service, go_on, stop, wait_for
 from redis_server import db, proxy, running, server  # noqa: F401 - fixtures
 from test_write import frame, outcome, seen_while_it_is_written, write
 from tls_server import pki, running_tls  # noqa: F401 - a fixture
+from waiting import PATIENCE, all_wait, taking, until
 
 CHANGES = {
     "store": lambda m, key: write(m / f"frame/{key}", frame("new")),
@@ -183,15 +182,16 @@ class TestErrors:
             assert db.get("k") == frame(f"{i} again")
 
     def test_a_server_that_hangs_times_out_and_ctrl_c_ends_the_wait(self, server, db, mount):
-        m = mount(server.url, "write", "timeout=30")
+        m = mount(server.url, "write", "timeout=60")
         file = open(m / "frame/k", "wb", buffering=0)
         file.write(frame())
         stop(server)
         try:
             closing = subprocess.Popen([sys.executable, "-c", "import os, sys; os.close(int(sys.argv[1]))", str(file.fileno())], pass_fds=[file.fileno()], stderr=subprocess.PIPE)
-            time.sleep(1)
-            closing.send_signal(2)
-            assert closing.wait(10) != 0
+            assert all_wait(closing)
+            with taking():
+                closing.send_signal(2)
+                assert closing.wait(PATIENCE) != 0
         finally:
             go_on(server)
         file.close()

@@ -1,18 +1,10 @@
-"""What runs beside a test: commands that read a mount, its daemon, and waiting for either."""
+"""What runs beside a test: commands that read a mount, and its daemon."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
 import time
-
-
-def until(condition, seconds: float = 5):
-    """Wait for what takes a moment. Returns the condition's last value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return value
 
 
 def is_idle(m) -> bool:

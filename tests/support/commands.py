@@ -5,9 +5,10 @@ import os
 import pathlib
 import signal
 import subprocess
-import time
 
 import pytest
+
+from waiting import PATIENCE, until
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("CACHEKIT_") and k not in ("REDIS_URL", "TMPDIR")}
 SELECTORS = {
@@ -16,15 +17,6 @@ SELECTORS = {
     "CACHEKIT_MEMCACHED_SERVERS": "localhost:11211",
     "CACHEKIT_FILE_CACHE_DIR": "/var/empty",
 }
-
-
-def until(condition, seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def mounts() -> list[str]:
@@ -46,7 +38,7 @@ class Command:
 
     def __call__(self, *args, env: dict[str, str] | None = None, program: list[str] | None = None) -> subprocess.CompletedProcess:
         args = [*(program or [self.ckfs]), *map(str, args)]
-        return subprocess.run(args, capture_output=True, text=True, timeout=30, env={**ENVIRONMENT, **(env or {})}, cwd=self.tmp)
+        return subprocess.run(args, capture_output=True, text=True, timeout=PATIENCE, env={**ENVIRONMENT, **(env or {})}, cwd=self.tmp)
 
     def start(self, *args, program: list[str] | None = None, **options) -> subprocess.Popen:
         """In the foreground, until it serves."""

@@ -13,7 +13,6 @@ import re
 import shutil
 import struct
 import tempfile
-import time
 
 import numpy
 import pyarrow
@@ -159,14 +158,6 @@ def opening(path) -> str:
 def entries_of(path) -> list[str]:
     """Names of a listing, without the root's directories."""
     return [name for name in os.listdir(path) if name not in DIRECTORIES]
-
-
-def until(condition, seconds: float = 5):
-    """Wait for what takes a moment. Returns the condition's last value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return value
 
 
 def stats(m) -> dict[str, float]:

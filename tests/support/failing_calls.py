@@ -24,6 +24,7 @@ from cachekit.serializers.wrapper import SerializationWrapper
 
 from documents import INTEROP_KEY, TABLE, columnar, seal, store
 from helpers import errno_name, flipped, legacy, metadata, xattrs
+from waiting import PATIENCE
 
 # What each class of calls (failing_calls.c) fails with. Nothing here says that an entry is absent, or what is wrong with it.
 CLASSES = {
@@ -249,8 +250,6 @@ class Failure:
 class Watchdog:
     """Ends a daemon that does not answer: nothing else wakes who waits for it."""
 
-    SECONDS = 30
-
     def __init__(self, m):
         self.m, self.since, self.hung, self.ended = m, time.monotonic(), False, threading.Event()
         self.thread = threading.Thread(target=self.watch, daemon=True)
@@ -258,7 +257,7 @@ class Watchdog:
 
     def watch(self) -> None:
         while not self.ended.wait(0.5):
-            if time.monotonic() - self.since > self.SECONDS:
+            if time.monotonic() - self.since > PATIENCE:
                 self.hung = True
                 self.m.process.kill()
                 return
@@ -322,7 +321,7 @@ class Tour:
 
     def settles(self, step: Step) -> tuple[str, Any]:
         """What it shows once nothing fails. A server that was lost is not asked for a moment."""
-        deadline = time.monotonic() + (5 if self.cache.FETCHES else 0)
+        deadline = time.monotonic() + (PATIENCE if self.cache.FETCHES else 0)
         while (result := self.take(step)) != step.expected:
             if result[0] == "error" and result[1] in PERMITTED and time.monotonic() < deadline and not self.is_over():
                 time.sleep(0.02)

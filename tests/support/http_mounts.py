@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from http_service import TOKEN, HttpService
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -26,6 +27,11 @@ def m(service, mount):
     return mount(service.url, trusting(service), "timeout=3", env={"CACHEKIT_API_KEY": TOKEN})
 
 
+def patient(service, mount):
+    """A mount that waits for longer than any test."""
+    return mount(service.url, trusting(service), "timeout=60", env={"CACHEKIT_API_KEY": TOKEN})
+
+
 @contextlib.contextmanager
 def held(service, key: str):
     """What is asked of a key waits until this ends. Yields what tells how many wait."""
@@ -33,7 +39,7 @@ def held(service, key: str):
 
     def wait(handler) -> bool:
         waiting.append(handler)
-        go.wait(60)
+        go.wait(PATIENCE)
         return False
 
     service.on_key[key] = wait

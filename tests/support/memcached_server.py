@@ -17,6 +17,7 @@ from pymemcache.client.base import Client
 
 from ports import free_port
 from redis_server import Listening, Relay
+from waiting import PATIENCE
 
 PROGRAM = "memcached"
 
@@ -36,7 +37,7 @@ class Memcached:
         place = ["-s", str(self.socket), "-a", "0777"] if self.socket else ["-l", self.host, "-p", str(self.port), "-U", "0"]
         with open(self.directory / "log", "ab") as log:
             self.process = subprocess.Popen([PROGRAM, "-u", "root", *place, *self.options], stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 with self.connection() as s:
@@ -48,12 +49,17 @@ class Memcached:
             assert time.monotonic() < deadline and self.process.poll() is None, (self.directory / "log").read_text()
             time.sleep(0.01)
 
-    def connection(self) -> socket.socket:
+    def connection(self, little: bool = False) -> socket.socket:
+        """`little`: it takes little that nobody has read yet."""
         if self.socket:
             s = socket.socket(socket.AF_UNIX)
-            s.connect(str(self.socket))
-            return s
-        return socket.create_connection((self.host, self.port), timeout=10)
+        else:
+            s = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
+            s.settimeout(PATIENCE)
+        if little:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(str(self.socket) if self.socket else (self.host, self.port))
+        return s
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
 import pytest
 import redis
@@ -21,6 +20,7 @@ import redis_server
 from ports import free_port
 from redis_server import Server
 from tls_server import TlsPeers
+from waiting import until
 
 SLOTS = 16384
 
@@ -28,15 +28,16 @@ SLOTS = 16384
 NODE_TIMEOUT = 1000
 
 
-def wait_for(condition, what: str, seconds: float = 60):
-    """Waits until condition() is true, and returns what it is."""
-    deadline = time.monotonic() + seconds
-    while True:
+def wait_for(condition, what: str):
+    """Waits until condition() is true, though servers may not answer yet, and returns what it is."""
+
+    def holds():
         with contextlib.suppress(redis.RedisError):
-            if value := condition():
-                return value
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+            return condition()
+
+    value = until(holds)
+    assert value, what
+    return value
 
 
 class Servers:

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from ports import free_port
+from waiting import PATIENCE
 
 # What is started: another one by --redis-server.
 PROGRAM = "redis-server"
@@ -36,7 +37,7 @@ class Server:
         args += ["--dir", str(self.directory), "--save", "", "--appendonly", "no", *self.options]
         with open(self.directory / "server.log", "ab") as log:
             self.process = subprocess.Popen(args, stdout=log, stderr=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while wait:
             try:
                 redis.Redis(unix_socket_path=str(self.socket), protocol=2).ping()

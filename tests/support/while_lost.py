@@ -8,18 +8,17 @@ import subprocess
 import threading
 import time
 
-from helpers import read
+from helpers import failure, read
+from waiting import PATIENCE, all_wait, taking, until
 
 
 def ends_on_a_signal(*command, sent: signal.Signals = signal.SIGINT) -> None:
-    """Ctrl-C ends a command that waits for a stopped server at once."""
+    """Ctrl-C ends a command that waits for a stopped server, which it would do for longer than this takes."""
     waiting = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
-    assert waiting.poll() is None, "it has to wait"
-    start = time.monotonic()
-    waiting.send_signal(sent)
-    waiting.wait(5)
-    assert time.monotonic() - start < 1
+    assert all_wait(waiting), "it has to wait"
+    with taking():
+        waiting.send_signal(sent)
+        assert waiting.wait(PATIENCE) == -sent
 
 
 def interrupt_a_reader(path) -> None:
@@ -49,4 +48,4 @@ def restart_under_load(server, path, key: str, value: bytes) -> None:
     for thread in threads:
         thread.join()
     assert right and not wrong
-    assert read(path) == value
+    assert until(lambda: failure(path) is None) and read(path) == value

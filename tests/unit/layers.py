@@ -23,6 +23,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from waiting import PATIENCE
+
 set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), "ckfs-hypothesis"))
 settings.register_profile("ckfs", max_examples=500, deadline=None, derandomize=True, database=None)
 settings.register_profile("long", max_examples=20_000, deadline=None, database=None)
@@ -49,7 +51,7 @@ class Probe:
     def close(self) -> int:
         self.process.stdin.close()
         self.process.stdout.close()
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")

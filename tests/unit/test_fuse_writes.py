@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from test_fuse_requests import EINTR, ELSEWHERE, FRAME, JSON, LOCAL, OK, RAW, ROOT, content, start, until  # noqa: F401 - a fixture
+from test_fuse_requests import EINTR, ELSEWHERE, FRAME, JSON, LOCAL, OK, RAW, ROOT, content, start  # noqa: F401 - a fixture
+from waiting import until
 
 
 @pytest.fixture(params=[LOCAL, ELSEWHERE], ids=["local", "elsewhere"])

@@ -14,9 +14,9 @@ import sys
 import time
 from collections import Counter
 
-from beside import until
 from caches import Cache
 from names import EXTENSION
+from waiting import PATIENCE, until
 
 from .model import FOUND_AGAIN_AFTER, LISTING_LATE, Key, Model, State
 from .observer import name_of_error
@@ -111,7 +111,7 @@ class Round:
 
     def end(self, observer: subprocess.Popen) -> None:
         try:
-            _, told = observer.communicate(timeout=60)
+            _, told = observer.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             self.model.failures.append("an observer hangs")
             observer.kill()
