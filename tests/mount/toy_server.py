@@ -1,4 +1,4 @@
-"""The server of the toy store (tests/toy/toy.c), which can hang, die and come back."""
+"""The server of the toy store (tests/toy), which can hang, die and come back."""
 
 from __future__ import annotations
 
