@@ -41,6 +41,18 @@ static bool is_at_hand(struct entry *entry, unsigned have)
 	return body_in_payload(entry, have, &body) == 1 || decoded_has(entry->entries->decoded, &entry->id, FORM_DOCUMENT);
 }
 
+bool entry_body_at_hand(struct entry *entry, struct slice *ret)
+{
+	unsigned have;
+	{
+		LOCK(&entry->lock);
+		have = entry->have;
+	}
+	if (!(have & HAVE_DOCUMENT))
+		return false;
+	return body_in_payload(entry, have, ret) == 1 || decoded_get(entry->entries->decoded, &entry->id, FORM_DOCUMENT, ret);
+}
+
 static void count_decoding(struct entry *entry, const struct verdict *verdict)
 {
 	struct stats *stats = entry->entries->stats;

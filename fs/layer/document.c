@@ -1,5 +1,6 @@
 #include "ckfs/document.h"
 
+#include "ckfs/arrow.h"
 #include "ckfs/keyring.h"
 #include "ckfs/msgpack.h"
 

@@ -1,6 +1,7 @@
 /* meta/: what is known of an entry, as JSON. */
 #include "views.h"
 
+#include "ckfs/arrow.h"
 #include "ckfs/buf.h"
 #include "ckfs/cleanup.h"
 #include "ckfs/timestamp.h"
@@ -203,6 +204,28 @@ static void put_document(struct entry *entry, struct buf *buf)
 	}
 }
 
+/* Of a table: its columns, by its footer alone. Nothing is checked for it, nor fetched or decoded: what it takes is the same for tables of any size. */
+static void put_arrow(struct entry *entry, struct buf *buf)
+{
+	const struct view *arrow = views[VIEW_ARROW];
+	const char *reason = NULL;
+	cleanup_slice struct slice file = {0};
+	if (entry_document(entry)->kind != DOCUMENT_ARROW)
+		return;
+	buf_puts(buf, ", \"arrow\": ");
+	int r = arrow->status(entry, arrow->open_level, &reason);
+	if (r == 0 && !entry_body_at_hand(entry, &file)) {
+		r = -ENODATA;
+		reason = "sealed, and not kept decrypted: it is told while arrow/ has it open";
+	}
+	if (r == 0)
+		r = arrow_describe(&file, buf, &reason);
+	if (r < 0) {
+		buf_puts(buf, "null");
+		put_member(buf, "arrow_reason", reason ? reason : strerror(-r));
+	}
+}
+
 static void put_views(struct entry *entry, struct buf *buf)
 {
 	const char *separator = "";
@@ -234,6 +257,7 @@ static int meta_content(struct entry *entry, struct content *ret)
 	put_seal(entry, &buf);
 	put_envelope(entry, &buf);
 	put_document(entry, &buf);
+	put_arrow(entry, &buf);
 	put_views(entry, &buf);
 	return content_from_buf(&buf, ret);
 }

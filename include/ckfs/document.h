@@ -17,8 +17,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define ARROW_MAGIC "ARROW1"
-
 enum document_kind {
 	DOCUMENT_OPAQUE, /* nobody says that it is a document, or what it says cannot be used (then there is a fault) */
 	DOCUMENT_ARROW,

@@ -225,6 +225,12 @@ int entry_document_size(struct entry *entry, uint64_t *ret);
 /* LEVEL_BODY, for an entry without a fault: the document. Borrowed. */
 const struct slice *entry_body(const struct entry *entry);
 
+/*
+ * LEVEL_DOCUMENT: the document, where it can be had without a check, decrypting or decompressing: one that is stored plain, checked or not, or one that
+ * is kept. Of a remote value not all of it need be at hand (-ENODATA). False: it cannot. A reference.
+ */
+bool entry_body_at_hand(struct entry *entry, struct slice *ret);
+
 /* The same for an array: where it lies in the body, and what it is. */
 const struct ndarray *entry_array(const struct entry *entry);
 

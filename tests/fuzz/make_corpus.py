@@ -8,6 +8,7 @@ leaves other files alone: `found-*` are what fuzzing found and what it kept for 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import pathlib
 import struct
@@ -311,6 +312,59 @@ def prefixed() -> None:
     }
     for number, (name, content) in enumerate(cases.items()):
         write("fuzz_prefix", name, bytes((number * 7,)) + content)
+
+
+def arrow_file(table: pa.Table, compression: str | None = None, rows: int | None = None) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table, max_chunksize=rows)
+    return sink.getvalue()
+
+
+def arrows() -> None:
+    """Small tables of all types, and files that go wrong where the reader follows them."""
+    text, numbers = pa.array(["a", "b", None]), pa.array([1, 2, None])
+    columns = {
+        "numbers": numbers,
+        "decimals": pa.array([None] * 3, pa.decimal128(20, 2)),
+        "times": pa.array([1, 2, 3], pa.timestamp("ns", "Europe/Berlin")),
+        "spans": pa.array([(1, 2, 3)] * 3, pa.month_day_nano_interval()),
+        "lists": pa.array([[1], [], None], pa.list_(pa.float32())),
+        "fixed-lists": pa.array([[1, 2]] * 3, pa.list_(pa.int8(), 2)),
+        "structs": pa.array([{"a": 1, "b": "x"}] * 3),
+        "maps": pa.array([[("k", 1)]] * 3, pa.map_(pa.string(), pa.int64())),
+        "dictionary": text.dictionary_encode(),
+        "unions": pa.UnionArray.from_sparse(pa.array([0, 1, 0], pa.int8()), [numbers, text]),
+        "run-ends": pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["a", "b"])),
+        "views": pa.array(["a", "b", "c"], pa.string_view()),
+        "extension": pa.array([bytes(16)] * 3, pa.uuid()),
+    }
+    for name, array in columns.items():
+        write("fuzz_arrow", name, b"\xff" + arrow_file(pa.table({name: array})))
+    table = pa.table({"a": range(9), "b": ["x"] * 9})
+    plain, batches = arrow_file(table), arrow_file(table, rows=4)
+    footer = struct.unpack("<i", plain[-10:-6])[0]
+    batch = plain.index(b"\xff\xff\xff\xff", 16)
+    cases = {
+        "lz4": arrow_file(table, "lz4"),
+        "zstd": arrow_file(table, "zstd"),
+        "batches": batches,
+        "no-rows": arrow_file(table.slice(0, 0)),
+        "no-columns": arrow_file(pa.table({})),
+        "footer-length-negative": plain[:-10] + b"\xff\xff\xff\xff" + plain[-6:],
+        "footer-length-past-begin": plain[:-10] + struct.pack("<i", len(plain)) + plain[-6:],
+        "footer-of-nothing": plain[:-10] + bytes(4) + plain[-6:],
+        "footer-of-zeros": plain[: -10 - footer] + bytes(footer) + plain[-10:],
+        "footer-of-ones": plain[: -10 - footer] + b"\xff" * footer + plain[-10:],
+        "head-of-a-batch-of-ones": plain[: batch + 8] + b"\xff" * 64 + plain[batch + 72 :],
+        "head-of-a-batch-without-its-mark": plain[:batch] + plain[batch + 4 : batch + 8] * 2 + plain[batch + 8 :],
+        "cut": plain[:-1],
+        "magic": b"ARROW1\0\0",
+        "magic-twice": b"ARROW1\0\0" + bytes(4) + b"ARROW1",
+        "nothing": b"",
+    }
+    for number, (name, content) in enumerate(cases.items()):
+        write("fuzz_arrow", name, bytes((255 - number * 9,)) + content)
 
 
 def keyrings() -> None:
@@ -902,6 +956,7 @@ if __name__ == "__main__":
     messagepacks()
     arrays()
     prefixed()
+    arrows()
     keyrings()
     memcached_servers()
     redis_servers()
