@@ -40,6 +40,8 @@ def pytest_addoption(parser):
     parser.addoption("--fuzz-seconds", type=float, default=0, help="for so long tests with random input go on; 0: a moment")
     parser.addoption("--every-call", action="store_true", help="test_failing_calls.py: let each call fail, and not only some of them")
     parser.addoption("--redis-server", default="redis-server", help="the server that tests start, as redis-server or valkey-server")
+    parser.addoption("--few", action="store_true", help="fewer entries and examples, where each of them costs many times more, as with a sanitizer")
+    parser.addoption("--stores", default="file,redis,memcached,http", help="the stores on which tests run that can on each; what is read at all is so on all of them")
     parser.addoption("--times", choices=["with", "without", "only"], default="with", help="whether to run tests that compare times, which others beside them make fail")
     parser.addoption("--servers", choices=["with", "without", "only"], default="with", help="whether to run modules that start servers or load, which wait most of the time")
     parser.addoption("--soak-seconds", type=float, default=5, help="how long each soak lasts")
@@ -49,6 +51,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # A shell has its background jobs ignore ^C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("--few"):
+        os.environ.setdefault("CKFS_HYPOTHESIS", "few")
     redis_server.PROGRAM = shutil.which(config.getoption("--redis-server")) or pytest.exit("--redis-server: no such program")
     config.addinivalue_line("markers", "file_only: is about what only a cache directory has")
     config.addinivalue_line("markers", "shared_mount: the tests of a module have their cache and its mounts together, each with keys of its own (Cache.key)")
@@ -57,6 +61,7 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "ignore:Call to deprecated setex:DeprecationWarning")  # the package's own
     config.addinivalue_line("markers", "on_http: runs on the CacheKit service as well, which costs a module of tests some seconds")
     config.addinivalue_line("markers", "not_on_http(why): is about what the CacheKit service does not have")
+    config.addinivalue_line("markers", "once: costs much, or is about Python alone, and depends on no compiler, sanitizer or library: runs in the plain build, on one Debian")
     config.addinivalue_line("markers", "times: compares times so closely that little else may run beside it")
     config.addinivalue_line("markers", "memory: measures the daemon's memory, which a sanitizer makes many times larger")
 
@@ -138,6 +143,12 @@ def home():
         shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def few(request) -> bool:
+    """--few"""
+    return request.config.getoption("--few")
+
+
 @pytest.fixture
 def tmp():
     with home() as path:
@@ -150,6 +161,9 @@ ON_MEMCACHED = {
     for name in ("claims", "copies", "directory_calls", "errors", "files", "listed_again", "listing", "meta", "names", "readers", "small_files", "unframed", "versions", "views", "write", "xattr")
 }
 
+# Where --stores leaves out none.
+ON_EACH_STORE = {"test_files"}
+
 
 def pytest_generate_tests(metafunc):
     """What works on a cache runs on each backend, but for tests that are marked."""
@@ -161,6 +175,9 @@ def pytest_generate_tests(metafunc):
             kinds.append("memcached")
         if "on_http" in marked and "not_on_http" not in marked:
             kinds.append("http")
+    stores = metafunc.config.getoption("--stores").split(",")
+    if metafunc.module.__name__ not in ON_EACH_STORE:
+        kinds = [kind for kind in kinds if kind in stores]
     for name in ("cache", "shared_cache"):
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, kinds, indirect=True)

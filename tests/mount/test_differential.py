@@ -355,17 +355,17 @@ def test_an_unannounced_envelope_that_went_wrong_is_no_document_of_auto(shared_c
 # Whole values: what the package writes, altered in any layer, or more than one
 
 
-WHOLE_VALUES = 1500
+WHOLE_VALUES, FEW_WHOLE_VALUES = 1500, 300
 
 
 @pytest.mark.decoding_only
-def test_whole_values_open_just_where_the_package_opens_them(request, shared_cache, laboratory):
+def test_whole_values_open_just_where_the_package_opens_them(request, shared_cache, laboratory, few):
     """`--fuzz-seconds` goes on with more of them for so long."""
     until = time.monotonic() + request.config.getoption("--fuzz-seconds")
     wrong = {}
     with judging():
         for number in itertools.count():
-            if len(wrong) > 20 or (number >= WHOLE_VALUES and time.monotonic() >= until):
+            if len(wrong) > 20 or (number >= (FEW_WHOLE_VALUES if few else WHOLE_VALUES) and time.monotonic() >= until):
                 break
             value = Maker(number).value(f"whole {number % 50}")
             shared_cache.write(value.key, value.stored)

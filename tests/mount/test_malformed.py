@@ -25,6 +25,7 @@ from entries import (
 
 
 class TestMalformedFrames:
+    @pytest.mark.once
     @pytest.mark.parametrize("case", MALFORMED)
     def test_what_is_malformed_here_fails_in_the_package_too(self, case):
         assert fails_in_the_package(MALFORMED[case])
@@ -115,6 +116,7 @@ class TestOddFrames:
 
 @pytest.mark.file_only
 class TestEntryHeaders:
+    @pytest.mark.once
     @pytest.mark.parametrize("case", BAD_ENTRY_HEADERS)
     def test_a_bad_entry_header_is_a_miss_in_the_package(self, cache, case):
         cache.write_file(case, BAD_ENTRY_HEADERS[case])

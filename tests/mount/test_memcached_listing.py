@@ -269,6 +269,7 @@ def test_a_reader_that_gets_a_signal_is_told_at_once_and_others_go_on(server, mo
     assert len(names(m / "raw")) == 1000
 
 
+@pytest.mark.once
 @pytest.mark.memory
 def test_a_million_keys_are_listed_in_bounded_memory(mount, tmp):
     with running("-m", "2048") as s:

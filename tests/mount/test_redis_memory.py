@@ -16,7 +16,7 @@ KEYS = 1_000_000
 # Without a script, a million commands would take longer than what is tested.
 MANY_KEYS = "for i = ARGV[1], ARGV[2] do redis.call('SET', 'ns:many:func:app.load:args:' .. i, 'value ' .. i) end"
 
-pytestmark = pytest.mark.memory
+pytestmark = [pytest.mark.memory, pytest.mark.once]
 
 
 @pytest.fixture

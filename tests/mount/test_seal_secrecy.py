@@ -79,6 +79,7 @@ def test_keys_that_the_sdk_refuses_are_refused_without_showing_them(command, cas
 
 
 @pytest.mark.parametrize("case", [case for case in BAD_KEYS if case != "deployment no uuid"])
+@pytest.mark.once
 def test_the_sdk_refuses_these_keys_too(case):
     environment = {name.removeprefix("CACHEKIT_").lower(): value for name, value in BAD_KEYS[case].items()}
     with pytest.raises(Exception):

@@ -4,7 +4,7 @@ Each layer answers through `layer-probe` (tests/unit/probe.c, built with -Dfuzz=
 test). What a package accepts, the layer must read alike; what it refuses, the layer must refuse. Where they are
 meant to differ, a function named `differs_…` of this file says so.
 
-`CKFS_HYPOTHESIS=long` searches at random instead of repeating the same cases.
+`CKFS_HYPOTHESIS=long` searches at random instead of repeating the same cases; `few` repeats a fifth of them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from waiting import PATIENCE
 
 set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), "ckfs-hypothesis"))
 settings.register_profile("ckfs", max_examples=500, deadline=None, derandomize=True, database=None)
+settings.register_profile("few", max_examples=100, deadline=None, derandomize=True, database=None)
 settings.register_profile("long", max_examples=20_000, deadline=None, database=None)
 settings.load_profile(os.environ.get("CKFS_HYPOTHESIS", "ckfs"))
 

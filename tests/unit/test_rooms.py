@@ -8,6 +8,7 @@ import re
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+pytestmark = pytest.mark.once
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
