@@ -17,9 +17,9 @@ import time
 
 import pytest
 
-from conftest import Mount, home
 from caches import FileCache, RedisCache
 from helpers import v3, metadata
+from mounts import Mount, home
 from redis_server import running
 from waiting import PATIENCE
 

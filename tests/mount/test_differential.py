@@ -20,7 +20,6 @@ from cachekit.serializers.wrapper import SerializationWrapper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import mounted
 from documents import (
     MASTER,
     SMALL,
@@ -35,6 +34,7 @@ from documents import (
     store,
 )
 from helpers import failure, read
+from mounts import mounted
 from readings import parsed, same, tree
 from whole_values import Maker, differences, judging, mutated
 

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow
 import pytest
 
-from conftest import Mount, mounted
 from documents import FOREIGN, MASTER, ROWS, SMALL, envelope, framed, key_of, store
 from helpers import EXTENSION, failure, lookup_failure, read
+from mounts import Mount, mounted
 from readings import parsed, same, tree
 
 pytestmark = pytest.mark.shared_mount

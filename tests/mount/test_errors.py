@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 
-from conftest import mounted
 from entries import (  # noqa: F401 - fixtures
     DIRECTORIES,
     FORMATS,
@@ -25,6 +24,7 @@ from entries import (  # noqa: F401 - fixtures
     slurp,
     store_broken,
 )
+from mounts import mounted
 from waiting import until
 
 pytestmark = pytest.mark.on_http

@@ -16,11 +16,11 @@ import pytest
 
 from commands import command, mounted  # noqa: F401 - a fixture
 from caches import FileCache, RedisCache
-from conftest import Mount, home
 from documents import MASTER, seal, store
 from entries import stats
 from failing_calls import CLASSES, PERMITTED, Failing, Tour, compiled, write_entries
 from helpers import failure, read
+from mounts import Mount, home
 from redis_server import running
 from waiting import until
 

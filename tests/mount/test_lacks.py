@@ -20,11 +20,11 @@ import pandas as pd
 import pytest
 
 from commands import ENVIRONMENT, command, complaint  # noqa: F401 - a fixture
-from conftest import Mount
 from documents import MASTER, columnar, opened, seal, store
 from entries import spooled
 from failing_calls import Failing, compiled
 from helpers import failure, legacy, listing, lookup_failure, memory, meta, read, v3, xattrs
+from mounts import Mount
 from redis_server import db, server  # noqa: F401 - fixtures
 from test_decoded_cache import MIB, fill
 from waiting import PATIENCE, until

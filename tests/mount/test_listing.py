@@ -17,8 +17,8 @@ import pyarrow
 import pytest
 
 from caches import FileCache
-from conftest import empty_redis
 from entries import DIRECTORIES, entries_of, frame, memory_directory, opening, outcome, slurp, stats
+from stores import empty_redis
 from waiting import PATIENCE
 
 VALUE = frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")

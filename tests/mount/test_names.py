@@ -10,8 +10,9 @@ import pytest
 
 from caches import FileCache
 from commands import REFUSED, command, complaint, nobody  # noqa: F401 - fixtures
-from conftest import Mount, empty_redis, home, mounted
 from helpers import EXTENSION, FORMATS, escaped, failure, listing, lookup_failure, metadata, name_of, prefixed, read, v3
+from mounts import Mount, home, mounted
+from stores import empty_redis
 from waiting import PATIENCE
 
 ROOT_NAMES = [".", "..", ".ckfs", *FORMATS]

@@ -12,8 +12,8 @@ import pytest
 
 from caches import FileCache
 from commands import ENVIRONMENT, REFUSED, command, complaint, mounted, nobody  # noqa: F401 - fixtures
-from conftest import Mount
 from helpers import read
+from mounts import Mount
 from redis_server import db, running, server  # noqa: F401 - fixtures
 from test_lacks import namespace
 from waiting import PATIENCE, until

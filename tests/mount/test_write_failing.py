@@ -11,9 +11,9 @@ import time
 import pytest
 
 from caches import FileCache, RedisCache
-from conftest import Mount, home
 from failing_calls import CLASSES, PERMITTED, Failing, compiled
 from helpers import errno_name
+from mounts import Mount, home
 from redis_server import running
 from test_write import frame, write
 from waiting import until

@@ -15,8 +15,8 @@ import time
 
 import pytest
 
-from conftest import Mount
 from caches import FileCache
+from mounts import Mount
 from test_write import frame, outcome, write
 from waiting import until
 
