@@ -76,10 +76,11 @@ STARTS_SERVERS = re.compile(r"^(from|import) (\w+_(server|cluster|service)|http_
 
 
 def pytest_pycollect_makemodule(module_path, parent):
-    """--servers, and --times: to import all modules takes longer than to run what compares times, which is in few of them."""
+    """--servers, --times and `-m memory`: to import all modules takes longer than to run what compares times or measures memory, which is in few of them."""
     text, option = module_path.read_text(), parent.config.getoption
     servers = STARTS_SERVERS.search(text) is not None or module_path.parent.name == "fault"
     left_out = option("--times") == "only" and "mark.times" not in text
+    left_out = left_out or re.match("memory( and|$)", option("-m") or "") and "mark.memory" not in text
     if left_out or servers not in {"with": (False, True), "without": (False,), "only": (True,)}[option("--servers")]:
         return WithoutTests.from_parent(parent, path=module_path)
     return None
