@@ -90,8 +90,10 @@ sanitized() { # DIRECTORY SANITIZER
 	CC=clang build "$1" -Dtls=enabled ${hiredis_path:+-Dpkg_config_path="$hiredis_path"} -Dwerror=$werror -Dfuzz=enabled -Db_sanitize="$2" -Db_lundef=false --buildtype=debugoptimized
 }
 
+# Given nothing else to run, these start ckfs alone; half of what is compiled besides are fuzz targets.
 if has_leg quick || has_leg plain || has_leg memory || has_leg valkey; then
 	say "build"
+	if ! has_leg quick && ! has_leg plain && [ $# = 0 ]; then build_targets=(ckfs); fi
 	build build -Dwerror=$werror -Dfuzz=enabled -Dbench=enabled
 fi
 
@@ -115,11 +117,13 @@ fi
 sanitizers=(--few -m "not memory and not once")
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 if has_leg asan; then
+	build_targets=()
 	sanitized build-asan address,undefined
 	leg "ASan and UBSan" build-asan "${sanitizers[@]}" "${@:-tests}"
 fi
 
 if has_leg tsan; then
+	if [ $# = 0 ]; then build_targets=(ckfs tests/fuzz/fuse-probe tests/toy/ckfs-toy); fi
 	sanitized build-tsan thread
 	leg "TSan" build-tsan "${server[@]}" "${sanitizers[@]}" "${@:-${thread_tests[@]}}"
 fi

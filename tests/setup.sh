@@ -107,7 +107,7 @@ pkg_config_file() {
 	printf '%s: %s\n' Name "$2" Description "$2" Version "$major.$minor" Requires "$3" Libs "-L$1/lib -l$2" Cflags "-I$1/include/hiredis"
 }
 
-# build DIRECTORY OPTION...: sets up if need be, and compiles.
+# build DIRECTORY OPTION...: sets up if need be, and compiles; of the programs those that build_targets names, if it names any.
 build() {
 	local dir=$1
 	shift
@@ -116,7 +116,8 @@ build() {
 	else
 		meson setup "$dir" "$@" >/dev/null
 	fi
-	ninja -C "$dir" >"$dir/ninja.log" 2>&1 || { cat "$dir/ninja.log" >&2; exit 1; }
+	ninja -C "$dir" "${build_targets[@]}" >"$dir/ninja.log" 2>&1 || { cat "$dir/ninja.log" >&2; exit 1; }
 }
 
+build_targets=()
 BUILD_PACKAGES=(meson ninja-build pkg-config gcc libc6-dev libfuse3-dev fuse3 libsodium-dev libmsgpack-dev liblz4-dev libxxhash-dev libhiredis-dev libseccomp-dev libcurl4-openssl-dev zlib1g-dev python3-venv)

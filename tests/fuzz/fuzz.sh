@@ -13,8 +13,8 @@ shift
 dir=build-fuzz
 need_packages clang libclang-rt-dev
 need_build_packages
+build_targets=(fuzzers)
 CC=clang build $dir -Dfuzz=enabled -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized -Dc_args=-fsanitize=fuzzer-no-link
-ninja -C $dir fuzzers >/dev/null
 if [ $# = 0 ]; then mapfile -t targets < <(basename -s .c -a tests/fuzz/fuzz_*.c); else targets=("$@"); fi
 
 found=$(mktemp -d "${TMPDIR:-/tmp}/ckfs-fuzz-XXXXXX")
