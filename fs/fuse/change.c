@@ -126,7 +126,7 @@ void ckfs_setattr(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct stat *
 		r = changes_owner_or_mode(&st, attr, to_set) ? -EPERM : 0;
 	}
 	if (r == 0)
-		m->reply->attr(req, &st, inode && !inode->own ? FOREVER : 0);
+		m->reply->attr(req, &st, inode ? FOREVER : 0);
 	else
 		m->reply->err(req, -r);
 	if (inode)

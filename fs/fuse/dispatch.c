@@ -40,9 +40,9 @@ OPERATION(readdir, , (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, st
 OPERATION(readdirplus, , (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi), req, ino, size, off, fi)
 OPERATION(releasedir, , (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
 
-OPERATION(create, , (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi), req, parent, name, mode, fi)
+OPERATION(create, await_next(m), (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi), req, parent, name, mode, fi)
 OPERATION(write, await_next(m), (fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off, struct fuse_file_info *fi), req, ino, bytes, size, off, fi)
-OPERATION(flush, , (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
+OPERATION(flush, await_next(m), (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
 OPERATION(fsync, , (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi), req, ino, datasync, fi)
 OPERATION(unlink, , (fuse_req_t req, fuse_ino_t parent, const char *name), req, parent, name)
 OPERATION(setattr, , (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi), req, ino, attr, to_set, fi)

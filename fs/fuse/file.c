@@ -141,7 +141,7 @@ static void answer_open(struct request *request, int r)
 	if (r == 0)
 		r = view->content(request->entry, &content);
 	if (r == -ESTALE) {
-		look_up_again(m, request->req, RETRY_TO_READ, &o->inode->hash);
+		look_up_again(m, request->req, &o->inode->hash);
 		return;
 	}
 	if (r < 0) {

@@ -42,7 +42,7 @@ void ckfs_getattr(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_f
 	if (afresh)
 		refresh_size(m, inode);
 	attr_of_inode(m, inode, &st);
-	m->reply->attr(req, &st, afresh || inode->own ? 0 : FOREVER);
+	m->reply->attr(req, &st, afresh ? 0 : FOREVER);
 }
 
 struct statfs_request {

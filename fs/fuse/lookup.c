@@ -64,8 +64,8 @@ static int find(void *arg, const struct key *key, const atomic_bool *cancel, str
 	struct finding *f = arg;
 	struct mount *m = f->m;
 	struct found *found = &f->found;
-	found->promised = retry_is_due(&m->retries, RETRY_TO_READ, &key->hash);
-	found->own = f->view_id == VIEW_FRAME && retry_is_due(&m->retries, RETRY_TO_WRITE, &key->hash);
+	found->promised = retry_is_due(&m->retries, &key->hash);
+	found->own = f->view_id == VIEW_FRAME && retry_of_writer_is_due(&m->retries);
 	*ret = found->promised ? NULL : entries_found_lately(m->entries, &key->hash);
 	found->recalled = *ret;
 	return found->recalled ? 0 : entries_find(m->entries, key, found->promised, cancel, ret);
@@ -104,7 +104,7 @@ static void reply_found(struct lookup *l, struct inode *inode)
 {
 	struct mount *m = l->request.m;
 	struct fuse_entry_param e = entry_param(m, inode->id);
-	e.attr_timeout = views[l->request.view_id]->afresh || inode->own ? 0 : FOREVER;
+	e.attr_timeout = views[l->request.view_id]->afresh ? 0 : FOREVER;
 	attr_of_inode(m, inode, &e.attr);
 	inode->recalled = l->found.recalled;
 	if (l->found.promised)

@@ -28,6 +28,9 @@ struct reply_ops {
 
 	/* As fuse_lowlevel_notify_store(): no answer, but told to the kernel as well. */
 	int (*store)(struct fuse_session *session, fuse_ino_t ino, off_t offset, struct fuse_bufvec *pages, enum fuse_buf_copy_flags flags);
+
+	/* As fuse_lowlevel_notify_inval_inode(), offset -1: the kernel is to ask for the attributes again. */
+	int (*inval)(struct fuse_session *session, fuse_ino_t ino, off_t offset, off_t n);
 };
 
 /* Answers with an error, and counts it. All that may be what ckfs itself lacks goes through it. */

@@ -265,9 +265,12 @@ static void log_fault(const struct request *request, int r, const char *reason)
 	buf_done(&line);
 }
 
-void look_up_again(struct mount *m, fuse_req_t req, enum retry why, const struct key_hash *key)
+void look_up_again(struct mount *m, fuse_req_t req, const struct key_hash *key)
 {
-	retry_note(&m->retries, why, key);
+	if (key)
+		retry_note(&m->retries, key);
+	else
+		retry_note_writer(&m->retries);
 	stats_add(&m->stats, stale_opens, 1);
 	m->reply->err(req, ESTALE);
 }
@@ -277,7 +280,7 @@ void request_fail(struct request *request, int r, const char *reason)
 	struct mount *m = request->m;
 	/* Its value has changed between its head and its rest: what is looked up next is found whole. */
 	if (r == -ESTALE && request->entry) {
-		look_up_again(m, request->req, RETRY_TO_READ, &entry_key(request->entry)->hash);
+		look_up_again(m, request->req, &entry_key(request->entry)->hash);
 		return;
 	}
 	if (request->entry && is_logged(r) && entry_first_error(request->entry, r))

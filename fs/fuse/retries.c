@@ -59,30 +59,40 @@ static struct promise *find(const struct retries *retries, uint64_t inode)
 
 /* --- */
 
-void retry_note(struct retries *retries, enum retry why, const struct key_hash *key)
+void retry_note(struct retries *retries, const struct key_hash *key)
 {
 	LOCK(&retries->promises.lock);
 	unsigned i = 0;
-	while (i < RETRIES_MAX && !key_hash_equal(&retries->due[why][i].key, key))
+	while (i < RETRIES_MAX && !key_hash_equal(&retries->due[i].key, key))
 		i++;
 	if (i == RETRIES_MAX) {
-		i = retries->next_due[why];
-		retries->next_due[why] = (i + 1) % RETRIES_MAX;
+		i = retries->next_due;
+		retries->next_due = (i + 1) % RETRIES_MAX;
 	}
-	retries->due[why][i].key = *key;
-	retries->due[why][i].until = clock_ms() + RETRY_MS;
+	retries->due[i].key = *key;
+	retries->due[i].until = clock_ms() + RETRY_MS;
 	retries->any = true;
 }
 
-bool retry_is_due(struct retries *retries, enum retry why, const struct key_hash *key)
+bool retry_is_due(struct retries *retries, const struct key_hash *key)
 {
 	bool is = false;
 	if (!retries->any)
 		return false;
 	LOCK(&retries->promises.lock);
 	for (unsigned i = 0; !is && i < RETRIES_MAX; i++)
-		is = key_hash_equal(&retries->due[why][i].key, key) && clock_ms() < retries->due[why][i].until;
+		is = key_hash_equal(&retries->due[i].key, key) && clock_ms() < retries->due[i].until;
 	return is;
+}
+
+void retry_note_writer(struct retries *retries)
+{
+	retries->writers_until = clock_ms() + RETRY_MS;
+}
+
+bool retry_of_writer_is_due(const struct retries *retries)
+{
+	return retries->writers_until && clock_ms() < retries->writers_until;
 }
 
 /* Keeps `mine`, or the promise that there is for its inode. What has no place any more; NULL: nothing. */

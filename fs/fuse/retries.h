@@ -3,6 +3,9 @@
  * ckfs cannot tell which caller comes back (those outside of its pid namespace have no pid). So for some seconds it promises whatever any lookup finds
  * of that key: that version can be opened, even if it is overwritten before. A promised version has an inode that no listing gives, so each of its
  * opens follows a lookup of its own, and its entry is held until then.
+ *
+ * An open to write is answered so, too, when others may have the inode. Whoever writes over one value mostly goes on to the next: for some seconds
+ * each lookup in frame/, of any key, gives an inode of its own, which may be opened for writing as well as for reading.
  */
 #ifndef CKFS_RETRIES_H
 #define CKFS_RETRIES_H
@@ -14,35 +17,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* At most so many keys are remembered, and so many versions held: the oldest gives way. Each is for RETRY_MS, or until the kernel forgets the inode. */
+/* At most so many keys that were to be read are remembered, and so many versions held: the oldest gives way. Each is for RETRY_MS, or until the kernel forgets the inode. */
 #define RETRIES_MAX 256
 #define RETRY_MS 10000
 
-/* Why an open was answered so: what was to be read is another version by now; or it was to be written, which takes an inode of its own. */
-enum retry { RETRY_TO_READ, RETRY_TO_WRITE, RETRIES };
-
 struct retries {
-	atomic_bool any; /* a key was told ESTALE, ever */
+	atomic_bool any; /* a key that was to be read was told ESTALE, ever */
+	atomic_int_least64_t writers_until; /* monotonic ms: until then what is looked up in frame/ may be wanted for writing */
 	struct deadlines promises; /* what nobody has come for is let go */
 	/* protected by promises.lock */
 	struct {
 		struct key_hash key;
 		int64_t until; /* monotonic ms */
-	} due[RETRIES][RETRIES_MAX];
-	unsigned next_due[RETRIES];
+	} due[RETRIES_MAX];
+	unsigned next_due;
 };
 
 void retries_init(struct retries *retries);
 void retries_done(struct retries *retries);
 
-/* Remembers that an open of a key was answered with ESTALE. */
-void retry_note(struct retries *retries, enum retry why, const struct key_hash *key);
+/* Remembers that an open of a key to read it was answered with ESTALE. */
+void retry_note(struct retries *retries, const struct key_hash *key);
 
-/*
- * Whether an open of a key was answered so not long ago. A lookup of it then has to find the value whole, and promises it; or gives an inode of its
- * own, which may be opened for writing as well as for reading.
- */
-bool retry_is_due(struct retries *retries, enum retry why, const struct key_hash *key);
+/* Whether an open of a key was answered so not long ago. A lookup of it then has to find the value whole, and promises it. */
+bool retry_is_due(struct retries *retries, const struct key_hash *key);
+
+/* The same of opens to write, of any key. A lookup in frame/ then gives an inode of its own. */
+void retry_note_writer(struct retries *retries);
+bool retry_of_writer_is_due(const struct retries *retries);
 
 /* Promises an entry, which a lookup has found, by its inode. Takes a reference of its own. */
 void retry_promise(struct retries *retries, uint64_t inode, struct entry *entry);

@@ -98,6 +98,7 @@ static const struct reply_ops replies = {
 	.write = fuse_reply_write,
 	.on_interrupt = fuse_req_interrupt_func,
 	.store = fuse_lowlevel_notify_store,
+	.inval = fuse_lowlevel_notify_inval_inode,
 };
 
 /* libfuse's arguments: ours first, the user's, and last what must not be changed. */

@@ -121,12 +121,16 @@ static void answer_open(struct request *request, int r)
 	struct opening *o = container_of(request, struct opening, request);
 	struct mount *m = request->m;
 	struct draft *draft = NULL;
+	const bool is_empty = o->fi.flags & O_TRUNC;
 	if (r == 0)
-		r = begin_draft(m, o->inode, false, request->entry, o->fi.flags & O_TRUNC, &draft);
+		r = begin_draft(m, o->inode, false, request->entry, is_empty, &draft);
 	if (r < 0) {
 		request_fail(request, r, NULL);
 		return;
 	}
+	/* It may begin as another version than the lookup has told the kernel of, and be of another size. */
+	if (!is_empty)
+		m->reply->inval(m->session, o->inode->id, -1, 0);
 	reply_open(m, request->req, draft, &o->fi);
 	draft_unref(draft);
 }
@@ -165,7 +169,7 @@ void open_to_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_
 		}
 		open_draft(m, req, inode, fi);
 	} else if (r == 0) {
-		look_up_again(m, req, RETRY_TO_WRITE, &inode->hash);
+		look_up_again(m, req, NULL);
 	} else {
 		m->reply->err(req, -r);
 	}
@@ -215,6 +219,7 @@ void ckfs_create(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char 
 		return;
 	}
 	struct fuse_entry_param e = entry_param(m, inode->id);
+	e.attr_timeout = FOREVER;
 	attr_of_inode(m, inode, &e.attr);
 	set_flags(fi);
 	if (m->reply->create(req, &e, fi) != -ENOENT)

@@ -16,12 +16,14 @@
  *                                  gone: its caller is, when it is answered; poor: the first memory it asks for is not to be had
  *     lookup PARENT NAME, forget INO N, getattr INO, open INO, read NUMBER, release NUMBER (of the open), getxattr INO NAME, listxattr INO,
  *     opendir INO, readdir NUMBER OFFSET, readdirplus NUMBER OFFSET, releasedir NUMBER (of the opendir), statfs,
- *     create PARENT NAME, openw INO (to write, and truncate), write NUMBER TEXT (of the open, at its beginning), flush NUMBER, fsync NUMBER,
+ *     create PARENT NAME, openw INO (to write, and truncate), openp INO (to write over a part), write NUMBER TEXT (of the open, at its beginning),
+ *     flush NUMBER, fsync NUMBER,
  *     unlink PARENT NAME, setxattr INO EXPIRES
  *   interrupt NUMBER               as libfuse does
  *   reply NUMBER                   waits for the reply; null if there is none for two seconds
  *   returned NUMBER                waits until its thread has come back
  *   counts                         inodes, open files, promises
+ *   outdated                       the inode whose attributes the kernel was told to ask for again
  *   stop                           the mount ends, as with SIGTERM
  *   end                            ends the probe, which exits with 1 when a request was not answered exactly once, or touched after its answer
  */
@@ -265,6 +267,18 @@ static int no_store(struct fuse_session *session, fuse_ino_t ino, off_t offset, 
 	return 0;
 }
 
+/* Of the attributes that the kernel was to ask for again, the last. */
+static atomic_uint_least64_t outdated;
+
+static int note_outdated(struct fuse_session *session, fuse_ino_t ino, off_t offset, off_t n)
+{
+	(void)session;
+	(void)n;
+	if (offset < 0)
+		outdated = ino;
+	return 0;
+}
+
 static const struct reply_ops replies = {
 	.err = on_err,
 	.none = on_none,
@@ -278,6 +292,7 @@ static const struct reply_ops replies = {
 	.create = on_create,
 	.write = on_write,
 	.store = no_store,
+	.inval = note_outdated,
 };
 
 /* --- the backend --- */
@@ -555,7 +570,7 @@ static bool call(struct fuse_req *req, const char *name, const char *first, cons
 	struct mount *m = &mount_;
 	const fuse_ino_t ino = strtoul(first, NULL, 10);
 	const off_t offset = (off_t)strtoul(second, NULL, 10);
-	struct fuse_file_info file = {.flags = strcmp(name, "create") == 0 ? O_WRONLY | O_CREAT : O_RDONLY}, to_write = {.flags = O_WRONLY | O_TRUNC};
+	struct fuse_file_info file = {.flags = strcmp(name, "create") == 0 ? O_WRONLY | O_CREAT : O_RDONLY}, to_write = {.flags = O_WRONLY | (strcmp(name, "openw") == 0 ? O_TRUNC : 0)};
 	if (strcmp(name, "lookup") == 0)
 		ckfs_lookup(m, req, ino, second);
 	else if (strcmp(name, "forget") == 0)
@@ -584,7 +599,7 @@ static bool call(struct fuse_req *req, const char *name, const char *first, cons
 		ckfs_statfs(m, req, ino);
 	else if (strcmp(name, "create") == 0)
 		ckfs_create(m, req, ino, second, 0600, &file);
-	else if (strcmp(name, "openw") == 0)
+	else if (strcmp(name, "openw") == 0 || strcmp(name, "openp") == 0)
 		ckfs_open(m, req, ino, &to_write);
 	else if (strcmp(name, "write") == 0)
 		ckfs_write(m, req, 0, second, strlen(second), 0, file_of(first));
@@ -742,6 +757,10 @@ static bool run(const char *line)
 	}
 	if (strcmp(name, "returned") == 0) {
 		await_return(req);
+		return true;
+	}
+	if (strcmp(name, "outdated") == 0) {
+		printf("%llu\n", (unsigned long long)outdated);
 		return true;
 	}
 	if (strcmp(name, "counts") == 0) {

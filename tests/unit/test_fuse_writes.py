@@ -58,10 +58,25 @@ def test_an_inode_that_others_may_have_is_stale_for_writers_and_then_each_lookup
     assert mount.do("release", file.number) == OK
 
 
-def test_attributes_of_an_inode_that_may_be_written_are_never_kept(mount):
+def test_who_writes_over_one_value_may_go_on_to_the_next(mount):
+    for key in "kl":
+        mount.put(key, 1)
+    assert mount.do("openw", mount.lookup("k")) == {"error": "ESTALE"}
+    assert mount.do("openw", mount.lookup("l")) == {"open": True}
+
+
+def test_what_is_written_over_in_part_begins_as_the_newest_and_the_kernel_asks_for_its_size(mount):
+    """It may keep what a lookup has told it of an inode that nobody else has; but that was another version."""
     mount.put("k", 1)
-    mount.do("openw", mount.lookup())
-    assert mount.do("getattr", mount.lookup())["attr_timeout"] == 0
+    mount.do("openp", mount.lookup())
+    own = mount.lookup()
+    mount.put("k", 2, content(2)[:300])
+    file = mount.start("openp", own)
+    assert (file.reply(), mount.ask("outdated"), mount.do("getattr", own)["size"]) == ({"open": True}, own, 300)
+    mount.do("write", file.number, "new")
+    assert mount.do("flush", file.number) == OK
+    assert stored(mount) == b"new" + content(2)[3:300]
+    assert mount.do("release", file.number) == OK
 
 
 def test_only_frame_is_written(mount):
