@@ -27,6 +27,7 @@ struct draft {
 	struct key key;
 	atomic_bool changed; /* since it was stored, or began */
 	atomic_bool asked;   /* somebody has closed it since, and was told what came of it: nobody else is to store it */
+	atomic_uint_least64_t writer; /* who has written last and has yet to close it: all who share a table of descriptors (the kernel's lock owner); 0: nobody */
 	struct event free;   /* told when nobody is at it */
 	/* of the one who is at it */
 	struct slice base;   /* what it began as, or what was stored last */

@@ -49,11 +49,21 @@ static void start_storing(struct mount *m, fuse_req_t req, struct draft *draft, 
 	request_start(&s.request);
 }
 
+/*
+ * Whether it is not the writer who closes it, but a process that has it from the writer, as a program that it has started. The writer is told what
+ * comes of it, when it closes it in turn; should it never do, the last one who has it open stores it.
+ */
+static bool is_left_to_writer(struct draft *draft, uint64_t closing)
+{
+	uint64_t writer = closing;
+	return !atomic_compare_exchange_strong(&draft->writer, &writer, 0) && writer != 0;
+}
+
 void ckfs_flush(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct draft *draft = file_of(fi)->draft;
 	(void)ino;
-	if (draft && draft->changed)
+	if (draft && !is_left_to_writer(draft, fi->lock_owner) && draft->changed)
 		start_storing(m, req, draft, false);
 	else
 		m->reply->err(req, 0);

@@ -242,6 +242,7 @@ void ckfs_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, const char *byt
 	int r = draft_enter(draft, NULL);
 	if (r == 0) {
 		r = draft_write(draft, bytes, size, (uint64_t)off);
+		draft->writer = fi->lock_owner;
 		draft_leave(draft);
 	}
 	if (r < 0)

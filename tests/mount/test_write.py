@@ -268,6 +268,35 @@ class TestStoring:
         subprocess.run(["sh", "-c", f'{{ {parts}; }} >"$0"', m / f"frame/{cache.key}"], check=True, cwd=cache.home)
         assert cache.value(cache.key) == value
 
+    def test_a_program_that_the_writer_starts_stores_nothing(self, cache, unchecked):
+        """It has the descriptor from the writer, and closes it when it begins or ends."""
+        cache.set(cache.key, frame("old"))
+        path = unchecked / f"frame/{cache.key}"
+        with open(path, "wb", buffering=0) as file:
+            for part in (b"one ", b"two "):
+                file.write(part)
+                subprocess.run(["true"], check=True, pass_fds=[file.fileno()])
+                if (child := os.fork()) == 0:
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+                assert read(path) == frame("old")
+        assert read(path) == b"one two "
+
+    def test_what_a_program_writes_is_stored_when_it_ends(self, cache, m):
+        path, value = m / f"frame/{cache.key}", frame("x", 5000)
+        (cache.home / f"in{cache.number}").write_bytes(value)
+        with open(path, "wb") as file:
+            subprocess.run(["cat", cache.home / f"in{cache.number}"], stdout=file, check=True)
+            assert read(path) == value
+        assert read(path) == value
+
+    def test_a_writer_that_is_killed_leaves_what_it_wrote_to_whoever_closes_it_last(self, cache, unchecked):
+        path = unchecked / f"frame/{cache.key}"
+        with open(path, "wb", buffering=0) as file:
+            writer = subprocess.Popen(["sh", "-c", "printf killed; kill -9 $$"], stdout=file)
+            assert writer.wait() == -9
+        assert read(path) == b"killed"
+
     def test_what_is_mapped_of_the_old_version_stays(self, cache, m):
         old = frame("old", 100_000)
         cache.set(cache.key, old)

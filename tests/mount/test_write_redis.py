@@ -187,7 +187,8 @@ class TestErrors:
         file.write(frame())
         stop(server)
         try:
-            closing = subprocess.Popen([sys.executable, "-c", "import os, sys; os.close(int(sys.argv[1]))", str(file.fileno())], pass_fds=[file.fileno()], stderr=subprocess.PIPE)
+            program = "import os, sys; file = int(sys.argv[1]); os.pwrite(file, b'C', 0); os.close(file)"
+            closing = subprocess.Popen([sys.executable, "-c", program, str(file.fileno())], pass_fds=[file.fileno()], stderr=subprocess.PIPE)
             assert all_wait(closing)
             with taking():
                 closing.send_signal(2)
