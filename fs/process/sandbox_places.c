@@ -145,6 +145,8 @@ void sandbox_allow(struct sandbox *sandbox, enum sandbox_use use, const char *pa
 		add_way(sandbox, path);
 	if (use == SANDBOX_MAKE_FILES_AGAIN)
 		add_directory(sandbox, SANDBOX_MAKE_FILES, path, length_of(path));
+	if (use == SANDBOX_STORE)
+		add_directory(sandbox, use, path, length_of(path));
 }
 
 void sandbox_allow_linked(struct sandbox *sandbox, const char *directory)

@@ -23,7 +23,7 @@ enum sandbox_use {
 	SANDBOX_READ_BELOW,     /* a directory as it is now */
 	SANDBOX_MAKE_FILES,     /* a directory where files are made, as it is now */
 	SANDBOX_MAKE_FILES_AGAIN, /* the same, also after it was replaced: so in the directory above, too */
-	SANDBOX_STORE,          /* a directory, as it is now, where files are made, written, given to its owner, renamed and removed */
+	SANDBOX_STORE,          /* a directory where files are made, written, given to its owner, renamed and removed, also after it was replaced: so in the one above, too */
 	SANDBOX_WRITE,          /* a file that is there already */
 	SANDBOX_DEVICE,         /* a file that is read, written and controlled */
 	SANDBOX_CONNECT,        /* a unix socket */

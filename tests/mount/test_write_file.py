@@ -7,6 +7,7 @@ import fcntl
 import os
 import random
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from caches import FileCache
 from mounts import Mount
+from helpers import read
 from test_write import frame, outcome, write
 from waiting import until
 
@@ -51,6 +53,19 @@ class TestTheFile:
         m = mount(cache, "write")
         assert outcome(write, m / "frame/k", b"garbage") == "EINVAL"
         assert until(lambda: os.listdir(cache.dir) == [])
+
+    def test_a_cache_directory_that_is_removed_and_made_again_is_written_to(self, mount, tmp):
+        path = tmp / "app" / "cache"
+        m = mount(FileCache(path), "write")
+        write(m / "frame/k", frame("old"))
+        for text in ("new", "newer"):
+            shutil.rmtree(path)
+            cache = FileCache(path)
+            write(m / "frame/k", frame(text))
+            assert (cache.backend.get("k"), read(m / "frame/k")) == (frame(text), frame(text))
+        os.setxattr(m / "k", "user.ckfs.ttl", b"60")
+        os.unlink(m / "k")
+        assert cache.backend.get("k") is None
 
     def test_while_it_is_written_the_directory_has_no_file_of_it(self, cache, mount):
         m = mount(cache, "write")
