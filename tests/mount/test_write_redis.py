@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import pytest
 import redis
@@ -180,6 +181,25 @@ class TestErrors:
             server.kill_readers()
             write(m / "frame/k", frame(f"{i} again"))
             assert db.get("k") == frame(f"{i} again")
+
+    def test_a_connection_that_died_while_a_value_was_written_is_replaced_before_it_is_sent(self, server, db, proxy, mount):
+        """As by a router that forgot it: the first that is sent over it is its end."""
+        m = mount(proxy.url, "write")
+        with open(m / "frame/k", "wb", buffering=0) as file:
+            file.write(frame("new"))
+            time.sleep(1.5)
+            dead, sent = set(proxy.connections), []
+
+            def requests(data: bytes) -> bytes:
+                sent.append(data)
+                if dead:
+                    dead.clear()
+                    proxy.cut()
+                return data
+
+            proxy.requests = requests
+        proxy.requests = None
+        assert (db.get("k"), sum(b"\r\nSET\r\n" in data for data in sent)) == (frame("new"), 1)
 
     def test_a_server_that_hangs_times_out_and_ctrl_c_ends_the_wait(self, server, db, mount):
         m = mount(server.url, "write", "timeout=60")

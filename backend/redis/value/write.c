@@ -20,6 +20,9 @@
 /* A key that comes and goes between two commands is tried so often. */
 #define TRIES 5
 
+/* What was not used for so long may be dead without a sign of it: routers forget connections. Milliseconds. */
+#define IDLE_MS 1000
+
 /* One change of one key. */
 struct change {
 	struct redis_backend *b;
@@ -71,14 +74,20 @@ static int read_told(struct redis_connection *c, const struct change *change)
 }
 
 /*
- * Whether a change can be sent. 0; -ETIMEDOUT it was sent before, and not answered; -ECONNRESET the server has closed the connection since it was used
- * last, and another one does as well.
+ * Whether a change can be sent. 0; -ETIMEDOUT it was sent before, and not answered; -ECONNRESET the connection was closed since it was used last, and
+ * another one does as well. Nobody else can tell whether a change that was lost on the way has been made; so what may be dead answers a PING first.
  */
 static int begin(struct redis_connection *c, const struct change *change)
 {
 	if (change->sent)
 		return -ETIMEDOUT;
-	return stream_has_arrived(&c->stream) ? stream_fail(&c->stream, -ECONNRESET) : 0;
+	if (stream_has_arrived(&c->stream))
+		return stream_fail(&c->stream, -ECONNRESET);
+	if (clock_ms() - c->stream.answered_ms <= IDLE_MS)
+		return 0;
+	connection_put_text(c, "PING", NULL);
+	int r = connection_send(c);
+	return r < 0 ? r : connection_status(c);
 }
 
 /* Sends what was put, with what tells of it. */
