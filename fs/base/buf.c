@@ -41,6 +41,14 @@ void buf_put(struct buf *buf, const void *bytes, size_t n)
 	buf->length += n;
 }
 
+void *buf_extend(struct buf *buf, size_t n)
+{
+	if (!reserve(buf, n))
+		return NULL;
+	buf->length += n;
+	return buf->p + buf->length - n;
+}
+
 void buf_puts(struct buf *buf, const char *text)
 {
 	buf_put(buf, text, strlen(text));

@@ -18,6 +18,10 @@ void buf_done(struct buf *buf);
 #define cleanup_buf cleanup_with(buf_done)
 
 void buf_put(struct buf *buf, const void *bytes, size_t n);
+
+/* n more bytes, which the caller writes. NULL: no memory. */
+void *buf_extend(struct buf *buf, size_t n);
+
 void buf_puts(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

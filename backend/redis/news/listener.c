@@ -13,7 +13,7 @@
 #define REFUSED_MS 30000
 #define DOUBTED_MS 300000
 
-/* So long after a fence, those who fence read the connection themselves, not the thread. */
+/* So long after a fence or a question, those who ask read the connection themselves, not the thread: it would be woken by each of our own changes. */
 #define QUIET_MS 200
 
 /* At most so many messages are read before a value is. */
@@ -134,11 +134,11 @@ static void serve_round(struct listener *l, struct redis_connection *c, const st
 	l->doubted = false;
 	l->connection = c;
 	l->wanted = l->sent = l->answered = 0;
-	l->fenced_at = clock_ms() - QUIET_MS;
+	l->asked_at = clock_ms() - QUIET_MS;
 	l->tried = true;
 	pthread_cond_broadcast(&l->moved);
 	while (l->round == round || l->reading) {
-		int64_t now = clock_ms(), quiet_at = (l->reading ? now : l->fenced_at) + QUIET_MS;
+		int64_t now = clock_ms(), quiet_at = (l->reading ? now : l->asked_at) + QUIET_MS;
 		if (now < quiet_at)
 			wait_until(l, &l->resumed, quiet_at);
 		else
@@ -219,6 +219,7 @@ uint64_t listener_round(struct listener *listener, struct client_identity *ret_i
 void listener_catch_up(struct listener *listener)
 {
 	pthread_mutex_lock(&listener->lock);
+	listener->asked_at = clock_ms();
 	if (listener->round != 0 && !listener->reading)
 		take_turn(listener, read_arrived, listener->timeout_ms);
 	pthread_mutex_unlock(&listener->lock);
@@ -239,7 +240,7 @@ uint64_t listener_fence_begin(struct listener *listener, uint64_t round)
 	/* A fence that is under way does not count: its answer may be older than this call. */
 	uint64_t ticket = l->sent + 1;
 	if (l->round == round) {
-		l->fenced_at = clock_ms();
+		l->asked_at = clock_ms();
 		if (l->wanted < ticket)
 			l->wanted = ticket;
 		if (l->sent == l->answered)

@@ -29,7 +29,7 @@ struct listener {
 	bool doubted; /* this round's server is not the only one at the address */
 	struct redis_connection *connection; /* of this round; only who has set `reading` reads it; NULL: none */
 	bool reading;                        /* somebody reads it */
-	int64_t fenced_at;                   /* monotonic ms: when a fence was last wanted */
+	int64_t asked_at;                    /* monotonic ms: when a fence, or a connection, was last wanted */
 	uint64_t wanted, sent, answered;     /* fences of this round */
 };
 
@@ -50,7 +50,7 @@ void listener_done(struct listener *listener);
  */
 uint64_t listener_round(struct listener *listener, struct client_identity *ret_identity);
 
-/* Reads what has arrived already. Else it would look like a change that came while a value was read. */
+/* Reads what has arrived already. Else it would look like a change that came while a value was read. For a moment the thread leaves it to who asks next. */
 void listener_catch_up(struct listener *listener);
 
 /* Whether this round goes on. */

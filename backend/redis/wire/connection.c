@@ -19,9 +19,22 @@ static int fail(struct redis_connection *c, int r)
 	return stream_fail(&c->stream, r);
 }
 
+/* The head of a word or of a command. */
+static void put_count(struct redis_connection *c, char kind, uint64_t n)
+{
+	char text[24], *p = text + sizeof text;
+	*--p = '\n';
+	*--p = '\r';
+	do
+		*--p = (char)('0' + n % 10);
+	while (n /= 10);
+	*--p = kind;
+	buf_put(&c->stream.out, p, (size_t)(text + sizeof text - p));
+}
+
 static void put_word(struct redis_connection *c, const struct bytes *word)
 {
-	buf_printf(&c->stream.out, "$%zu\r\n", word->left);
+	put_count(c, '$', word->left);
 	buf_put(&c->stream.out, word->p, word->left);
 	buf_put(&c->stream.out, "\r\n", 2);
 }
@@ -29,7 +42,7 @@ static void put_word(struct redis_connection *c, const struct bytes *word)
 static void put_words(struct redis_connection *c, const struct bytes *words, size_t count)
 {
 	c->heads_owed++;
-	buf_printf(&c->stream.out, "*%zu\r\n", count);
+	put_count(c, '*', count);
 	for (size_t i = 0; i < count; i++)
 		put_word(c, &words[i]);
 }
@@ -60,24 +73,23 @@ int connection_send(struct redis_connection *c)
 
 int connection_put_value(struct redis_connection *c, const struct bytes *words, size_t count, const struct slice *value)
 {
-	uint8_t piece[VALUE_STEP];
 	int r = 0;
 	if (c->asking)
 		put_words(c, (const struct bytes[]){bytes_of("ASKING", 6)}, 1);
 	c->heads_owed++;
-	buf_printf(&c->stream.out, "*%zu\r\n", count + 1);
+	put_count(c, '*', count + 1);
 	put_word(c, &words[0]);
 	put_word(c, &words[1]);
-	buf_printf(&c->stream.out, "$%llu\r\n", (unsigned long long)value->length);
+	put_count(c, '$', value->length);
 	for (uint64_t at = 0; r == 0 && at < value->length;) {
-		size_t n = value->length - at < sizeof piece ? (size_t)(value->length - at) : sizeof piece;
-		r = slice_read(value, at, piece, n);
-		buf_put(&c->stream.out, piece, n);
+		size_t n = value->length - at < VALUE_STEP ? (size_t)(value->length - at) : VALUE_STEP;
+		void *piece = buf_extend(&c->stream.out, n);
+		r = piece ? slice_read(value, at, piece, n) : -ENOMEM;
 		at += n;
 		/* What is left out of a command costs the connection. */
 		if (r < 0)
 			fail(c, r);
-		else if (at < value->length || value->length > sizeof piece)
+		else if (at < value->length || value->length > VALUE_STEP)
 			r = connection_send(c);
 	}
 	buf_put(&c->stream.out, "\r\n", 2);
