@@ -944,6 +944,49 @@ def lacks() -> None:
             write("fuzz_lacks", f"{name}-{lack}", struct.pack(">BH", what, 0xFFFF) + value)
 
 
+def told() -> None:
+    args = ":args:" + 64 * "0" + ":1s"
+    keys = {
+        "generated": f"func:app.load{args}",
+        "namespace": f"ns:users:func:app.load{args}",
+        "method": f"ns:users:func:app.Users._locals_.load._lambda_{args}",
+        "tenant": f"t:default:ns:users:func:app.load{args}",
+        "custom": "837ff700712c5ebc-default:ck 1",
+        "custom-namespace": "837ff700712c5ebc-users:ü",
+        "interop": "users:get:" + 64 * "a",
+        "long-name": f"func:{201 * 'x'}{args}",
+        "long-namespace": f"ns:{1010 * 'n'}:func:app.load{args}",
+        "long-key": f"837ff700712c5ebc-users:{1100 * 'k'}",
+        "parts": "ns:func::args:",
+        "only-args": ":args:",
+        "tenant-alone": "t::",
+        "empty": "",
+    }
+    for name, key in keys.items():
+        write("fuzz_invalidation", name, key.encode())
+
+
+def times() -> None:
+    texts = {
+        "utc": "2027-01-01T00:00:00Z",
+        "offset": "2027-01-01 00:00:00.25+05:30",
+        "before": "2027-12-31t23:59:60-23:59",
+        "first-year": "0000-01-01T00:00:00+23:59",
+        "last-year": "9999-12-31T23:59:60-23:59",
+        "leap-day": "2028-02-29T12:00:00z",
+        "no-such-day": "2027-02-29T12:00:00Z",
+        "sign": "2027-+1-01T00:00:00Z",
+        "blank": " 2027-1-01T00:00:00Z",
+        "no-fraction": "2027-01-01T00:00:00.Z",
+        "no-offset": "2027-01-01T00:00:00",
+        "cut": "2027-01-01T00:00:00+05:",
+        "more": "2027-01-01T00:00:00Z ",
+        "never": "never",
+    }
+    for name, text in texts.items():
+        write("fuzz_timestamp", name, text.encode())
+
+
 if __name__ == "__main__":
     envelopes()
     structures()
@@ -964,3 +1007,5 @@ if __name__ == "__main__":
     stored_values()
     commands()
     lacks()
+    told()
+    times()

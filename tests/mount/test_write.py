@@ -460,7 +460,7 @@ class TestExpiry:
         after = os.stat(m / cache.key)
         assert (before.st_ino, before.st_mtime, cache.value(cache.key)) == (after.st_ino, after.st_mtime, frame())
 
-    BAD = [b"", b"soon", b"-1", b"0", b"1.5", b" 60", b"60 ", b"999999999999", b"6\x000"]
+    BAD = [b"", b"soon", b"-1", b"0", b"1.5", b" 60", b"60 ", b"999999999999", b"6\x000", b"2027-02-29T00:00:00Z", b" 2027-1-01T00:00:00Z", b"2027-01-01T00:00:00.Z", b"2027-01-01T00:00:00"]
 
     @pytest.mark.parametrize("value", BAD)
     def test_what_is_no_time_is_einval(self, cache, m, value):
