@@ -5,15 +5,18 @@
  *
  * One directory with N regular files of BYTES zeros. Names are 32 hex digits, as a
  * CacheKit file cache has them; names and attributes are computed, nothing is kept, so
- * what a listing costs here is the kernel, libfuse and the protocol and no more.
+ * what a listing costs here is the kernel, libfuse and the protocol and no more. Any name
+ * can be created, and any file written to: the bytes are dropped, and so is the name.
  * Multi-threaded (libfuse's 10 threads, none of which ends by itself), READDIRPLUS where
  * the kernel asks for it, entries and attributes valid for SECONDS (default 1).
  */
 #define FUSE_USE_VERSION 312
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -82,7 +85,7 @@ static struct stat attributes_of(fuse_ino_t inode)
 	bool is_root = inode == FUSE_ROOT_ID;
 	return (struct stat){
 		.st_ino = inode,
-		.st_mode = is_root ? S_IFDIR | 0500 : S_IFREG | 0400,
+		.st_mode = is_root ? S_IFDIR | 0700 : S_IFREG | 0600,
 		.st_nlink = is_root ? 2 : 1,
 		.st_uid = getuid(),
 		.st_gid = getgid(),
@@ -177,7 +180,9 @@ static void null_readdirplus(fuse_req_t req, fuse_ino_t inode, size_t room, off_
 static void null_open(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *file)
 {
 	(void)inode;
-	file->keep_cache = 1;
+	const bool writes = (file->flags & O_ACCMODE) != O_RDONLY;
+	file->keep_cache = !writes;
+	file->direct_io = writes;
 	fuse_reply_open(req, file);
 }
 
@@ -189,6 +194,37 @@ static void null_read(fuse_req_t req, fuse_ino_t inode, size_t length, off_t off
 	if (length > left)
 		length = (size_t)left;
 	fuse_reply_buf(req, zeros, length < READ_MAX ? length : READ_MAX);
+}
+
+/* Written as in ckfs, whose writers go past the page cache. */
+static void null_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *file)
+{
+	static atomic_uint_least64_t created;
+	(void)parent;
+	(void)name;
+	(void)mode;
+	struct fuse_entry_param entry = entry_of(inode_of(options.names + created++));
+	/* A new one is empty, and the kernel may know that for as long as in ckfs. */
+	entry.attr.st_size = 0;
+	entry.attr_timeout = 1;
+	file->direct_io = 1;
+	fuse_reply_create(req, &entry, file);
+}
+
+static void null_write(fuse_req_t req, fuse_ino_t inode, const char *bytes, size_t length, off_t offset, struct fuse_file_info *file)
+{
+	(void)inode;
+	(void)bytes;
+	(void)offset;
+	(void)file;
+	fuse_reply_write(req, length);
+}
+
+static void null_flush(fuse_req_t req, fuse_ino_t inode, struct fuse_file_info *file)
+{
+	(void)inode;
+	(void)file;
+	fuse_reply_err(req, 0);
 }
 
 static void null_getxattr(fuse_req_t req, fuse_ino_t inode, const char *name, size_t size)
@@ -216,6 +252,9 @@ static const struct fuse_lowlevel_ops operations = {
 	.readdirplus = null_readdirplus,
 	.open = null_open,
 	.read = null_read,
+	.create = null_create,
+	.write = null_write,
+	.flush = null_flush,
 	.getxattr = null_getxattr,
 	.listxattr = null_listxattr,
 };

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import pathlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from harness import Figure, interleaved, mounted, run_quietly, seconds
-from served import SMALL_SIZE, SMALL_VALUES, placements, serving
+from harness import Figure, Mount, interleaved, mounted, run_quietly, seconds
+from served import SMALL_SIZE, SMALL_VALUES, Server, placements, serving
 
 LARGE = 1 << 30
 NAMES = 100_000
@@ -73,19 +74,40 @@ def small(bench) -> Iterator[Figure]:
     """2,000 values of 4 KiB, one by one, new and over what there is, against a SET of each."""
     names = [f"small:{i}" for i in range(SMALL_VALUES)]
     value = frame(SMALL_SIZE)
+    null = [*bench.nullfs, "-o", f"names={SMALL_VALUES},size={SMALL_SIZE},timeout=0,default_permissions"]
     for where, placed in placements():
-        with placed(), serving() as server, mounted([*bench.ckfs, "-o", "write", f"unix://{server.socket}"], bench.scratch) as m:
+        ckfs = [*bench.ckfs, "-o", "write"]
+        with placed(), serving() as server, mounted([*ckfs, f"unix://{server.socket}"], bench.scratch) as m, mounted(null, bench.scratch) as nullfs:
+            there = os.listdir(nullfs.path)
+            rounds = itertools.count()
 
-            def store() -> float:
-                return seconds(lambda: [write_file(m.path / "frame" / name, value) for name in names]) / len(names)
+            def files(directory: pathlib.Path, named: list[str]) -> float:
+                return seconds(lambda: [write_file(directory / name, value) for name in named]) / len(named)
 
-            def new() -> float:
+            def store(m: Mount = m) -> float:
+                return files(m.path / "frame", names)
+
+            def new(server: Server = server) -> float:
                 server.client.flushdb()
                 return store()
 
-            fresh, over, client = interleaved(bench.runs, new, store, lambda: seconds(lambda: [server.client.set(name, value) for name in names]) / len(names))
-        yield Figure(f"Redis, a new value of 4 KiB into frame/, against redis-py's SET{where}", fresh, client, unit="µs", goal=2)
-        yield Figure(f"Redis, a value of 4 KiB over another one, against redis-py's SET{where}", over, client, unit="µs", goal=2)
+            def null_new(nullfs: Mount = nullfs, rounds: Iterator[int] = rounds) -> float:
+                number = next(rounds)
+                return files(nullfs.path, [f"{number}:{i}" for i in range(SMALL_VALUES)])
+
+            sides = (
+                new,
+                store,
+                lambda server=server: seconds(lambda: [server.client.set(name, value) for name in names]) / len(names),
+                null_new,
+                lambda nullfs=nullfs, there=there: files(nullfs.path, there),
+            )
+            fresh, over, client, null_fresh, null_over = interleaved(bench.runs, *sides)
+        for what, ours, nothing in (("a new value of 4 KiB into frame/", fresh, null_fresh), ("a value of 4 KiB over another one", over, null_over)):
+            yield Figure(f"Redis, {what}, against redis-py's SET{where}", ours, client, unit="µs", goal=2)
+            both = [a + b for a, b in zip(nothing, client, strict=True)]
+            yield Figure(f"… against the do-nothing filesystem and redis-py's SET, one after the other{where}", ours, both, unit="µs")
+            yield Figure(f"for comparison: the do-nothing filesystem, {what}, against redis-py's SET{where}", nothing, client, unit="µs")
 
 
 def named(bench) -> Iterator[Figure]:
