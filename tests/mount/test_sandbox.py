@@ -16,12 +16,13 @@ from helpers import read
 from mounts import Mount
 from redis_server import db, running, server  # noqa: F401 - fixtures
 from test_lacks import namespace
+from test_write import frame, write
 from waiting import PATIENCE, until
 
 SUPPORT = pathlib.Path(__file__).resolve().parent.parent / "support"
 
 # Numbers of capabilities.
-DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, IPC_LOCK = 1, 2, 3, 14
+CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, IPC_LOCK = 0, 1, 2, 3, 14
 
 
 def kernel_has_landlock() -> bool:
@@ -217,6 +218,45 @@ def test_without_a_sandbox_a_program_runs(command, intruder):  # noqa: F811
     (command.tmp / "act").symlink_to(f"run {command.tmp}/program")
     os.path.exists(command.point / "key")
     assert (process.wait(PATIENCE), (command.tmp / "ran").exists()) == (0, True)
+
+
+# With -o write
+
+
+@landlock
+def test_a_mount_that_writes_may_change_its_cache_and_what_lies_beside_it(cache, intruded, tmp):
+    outside, beside = tmp.with_name(tmp.name + "-outside"), tmp / "beside"
+    beside.write_text("")
+    intruded(cache, "write")
+    acts = ("open /etc/shadow", "open /", f"make {outside}", "make /etc/ckfs")
+    assert {intruded.tries(act) for act in acts} == {"EACCES"}
+    may = "EACCES" if cache.FETCHES else "done"
+    assert (intruded.tries(f"remove {beside}"), intruded.tries(f"make {beside}")) == (may, may)
+
+
+@seccomp
+def test_a_mount_that_writes_has_no_other_calls_that_a_reader_lacks(cache, intruded):
+    intruded(cache, "write")
+    assert {act: intruded.tries(act) for act in CALLS} == CALLS
+
+
+@pytest.mark.file_only
+def test_root_may_give_files_to_the_owner_of_the_cache_and_no_more(cache, mount):
+    privileged = status("self")[2]
+    assert status(mount(cache, "write").pid)[2] == kept_by_root(cache) & privileged
+    os.chown(cache.dir, 65534, 65534)
+    assert status(mount(cache, "write").pid)[2] == (kept_by_root(cache) | {CHOWN, DAC_OVERRIDE}) & privileged
+
+
+@seccomp
+def test_a_mount_in_its_sandbox_stores_expires_and_removes(cache, mount):
+    """With what the kernel has of it, all of which must be there."""
+    m = mount(cache, "write", "sandbox=on")
+    write(m / "frame/k", frame())
+    assert cache.value("k") == frame()
+    os.setxattr(m / "k", "user.ckfs.ttl", b"60")
+    os.unlink(m / "k")
+    assert not os.path.exists(m / "k")
 
 
 # The process that unmounts
