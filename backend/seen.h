@@ -8,10 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Each grows by itself: no more than one of them is there twice at a time. */
+#define SEEN_PARTS 16
+
 struct seen {
 	size_t count;
-	uint64_t *slots; /* 0: free */
-	size_t slot_count; /* a power of two */
+	struct seen_part {
+		size_t count;
+		uint64_t *slots; /* 0: free */
+		size_t slot_count; /* a power of two */
+	} parts[SEEN_PARTS];
 };
 
 void seen_done(struct seen *seen);
