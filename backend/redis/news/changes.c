@@ -53,7 +53,9 @@ static uint64_t of(uint64_t key)
 static void note_all(struct changes *changes)
 {
 	changes->base = next_number(changes);
-	memset(changes->slots, 0, SLOTS * sizeof *changes->slots);
+	/* To clear the memory of an empty table would be to use it. */
+	if (changes->count > 0)
+		memset(changes->slots, 0, SLOTS * sizeof *changes->slots);
 	changes->count = 0;
 }
 
