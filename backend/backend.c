@@ -123,15 +123,13 @@ int backend_find(struct backend *backend, const struct key *key, bool whole, str
 	const struct call call = begin(backend, CALL_FIND, key);
 	int r = backend->ops->find(backend, key, whole, spool, cancel, ret);
 	const bool is_large = r == -EFBIG && backend->ops->has_limit;
-	r = end(&call, r, 0);
-	if (is_large)
-		return -EFBIG;
 	/* It may have expired on the way here. Times are whole seconds, rounded down. */
 	if (r == 0 && has_expired(ret->expires) && ret->expires + 1 < clock_unix()) {
 		stored_done(ret);
 		r = -ENOENT;
 	}
-	return end(&call, r, 0);
+	r = end(&call, r, 0);
+	return is_large ? -EFBIG : r;
 }
 
 /* Looks at all keys. */
