@@ -25,7 +25,7 @@ int draft_new(struct mount *m, const struct key *key, struct draft **ret)
 	}
 	d->m = m;
 	d->refs = 1;
-	d->file.fd = -1;
+	collected_init(m->entries, &d->collected);
 	d->lifetime.ttl = m->options->ttl;
 	event_init(&d->free, true);
 	pthread_mutex_init(&d->lock, NULL);
@@ -40,20 +40,9 @@ struct draft *draft_ref(struct draft *draft)
 	return draft;
 }
 
-static void drop_collected(struct draft *d)
-{
-	if (d->file.fd >= 0)
-		close(d->file.fd);
-	d->file.fd = -1;
-	if (d->spooled.spool)
-		spool_abort(&d->spooled);
-	d->spooled = (struct spool_writer){0};
-	d->filled = 0;
-}
-
 void draft_drop(struct draft *draft)
 {
-	drop_collected(draft);
+	collected_drop(&draft->collected);
 	slice_done(&draft->base);
 }
 
@@ -123,57 +112,10 @@ void draft_begin_as(struct draft *draft, const struct slice *value)
 
 /* --- collecting --- */
 
-static bool is_collecting(const struct draft *d)
+/* How many bytes there will be, as far as anybody knows. */
+static uint64_t size_with(const struct draft *d, uint64_t length)
 {
-	return d->file.fd >= 0 || d->spooled.spool;
-}
-
-/* Where the bytes go. `size`: how many there will be, as far as anybody knows. */
-static int begin_to_collect(struct draft *d, uint64_t size)
-{
-	if (is_collecting(d))
-		return 0;
-	d->filled = 0;
-	if (backend_collect(d->m->backend, &d->file) == 0)
-		return 0;
-	d->file.fd = -1;
-	return spool_begin_growing(entries_spool(d->m->entries), size, false, &d->spooled);
-}
-
-static int put_in_file(const struct draft *d, const void *bytes, size_t n, uint64_t at)
-{
-	for (size_t done = 0; done < n;) {
-		ssize_t put = pwrite(d->file.fd, (const char *)bytes + done, n - done, (off_t)(d->file.offset + at + done));
-		if (put < 0 && errno != EINTR)
-			return errno == EDQUOT ? -ENOSPC : -errno;
-		if (put == 0)
-			return -EIO;
-		done += put > 0 ? (size_t)put : 0;
-	}
-	return 0;
-}
-
-/* Bytes that begin at most where the collected ones end. NULL: zeros. */
-static int put_in_spool(struct draft *d, const void *bytes, size_t n, uint64_t at)
-{
-	uint64_t more = at + n > d->filled ? at + n - d->filled : 0;
-	int r = more ? sink_room(&d->spooled.sink, (size_t)more) : 0;
-	if (r < 0)
-		return r;
-	if (bytes)
-		memcpy(spool_bytes(&d->spooled) + at, bytes, n);
-	else
-		memset(spool_bytes(&d->spooled) + at, 0, n);
-	d->spooled.sink.p += more;
-	return 0;
-}
-
-static int put(struct draft *d, const void *bytes, size_t n, uint64_t at)
-{
-	int r = d->file.fd < 0 ? put_in_spool(d, bytes, n, at) : bytes ? put_in_file(d, bytes, n, at) : 0;
-	if (r == 0 && at + n > d->filled)
-		d->filled = at + n;
-	return r;
+	return length > d->base.length ? length : d->base.length;
 }
 
 /* Copies what is of the base, so that all up to `to` is collected. In a file zeros need not be written. */
@@ -181,17 +123,17 @@ static int fill_to(struct draft *d, uint64_t to, const atomic_bool *cancel)
 {
 	cleanup_free uint8_t *piece = NULL;
 	int r = 0;
-	while (r == 0 && d->filled < to) {
-		uint64_t at = d->filled, left = (at < d->base.length && d->base.length < to ? d->base.length : to) - at;
+	while (r == 0 && d->collected.filled < to) {
+		uint64_t at = d->collected.filled, left = (at < d->base.length && d->base.length < to ? d->base.length : to) - at;
 		const bool is_zeros = at >= d->base.length;
 		size_t n = left < PIECE ? (size_t)left : PIECE;
-		if (is_zeros && d->file.fd >= 0)
+		if (is_zeros && collected_is_in_file(&d->collected))
 			n = (size_t)left;
 		if (!is_zeros && !piece && !(piece = malloc(PIECE)))
 			return -ENOMEM;
 		r = was_cancelled(cancel) ? -EINTR : is_zeros ? 0 : slice_read(&d->base, at, piece, n);
 		if (r == 0)
-			r = put(d, is_zeros ? NULL : piece, n, at);
+			r = collected_put(&d->collected, is_zeros ? NULL : piece, n, at, size_with(d, to));
 	}
 	return r;
 }
@@ -205,7 +147,7 @@ static bool is_too_long(const struct draft *d, uint64_t length)
 int draft_tell(const struct draft *draft, int r)
 {
 	/* What the directory of the cache lacks is not the spool's. */
-	return draft->file.fd >= 0 && r != -ENOMEM ? r : -lack_tell(draft->m, r);
+	return collected_is_in_file(&draft->collected) && r != -ENOMEM ? r : -lack_tell(draft->m, r);
 }
 
 /* What was written last has come to this. */
@@ -227,11 +169,9 @@ int draft_write(struct draft *draft, const void *bytes, size_t n, uint64_t at)
 		return 0;
 	int r = at > LENGTH_MAX || is_too_long(d, at + n) ? -EFBIG : 0;
 	if (r == 0)
-		r = begin_to_collect(d, at + n > d->base.length ? at + n : d->base.length);
-	if (r == 0)
 		r = fill_to(d, at, NULL);
 	if (r == 0)
-		r = put(d, bytes, n, at);
+		r = collected_put(&d->collected, bytes, n, at, size_with(d, at + n));
 	if (r == 0)
 		set_length(d, at + n > d->length ? at + n : d->length);
 	return end_change(d, r);
@@ -242,12 +182,9 @@ int draft_set_length(struct draft *draft, uint64_t length)
 	struct draft *d = draft;
 	if (is_too_long(d, length))
 		return end_change(d, -EFBIG);
-	if (length < d->filled && d->file.fd >= 0 && ftruncate(d->file.fd, (off_t)(d->file.offset + length)) < 0)
-		return end_change(d, -errno);
-	if (length < d->filled && d->file.fd < 0)
-		d->spooled.sink.p = spool_bytes(&d->spooled) + length;
-	if (length < d->filled)
-		d->filled = length;
+	int r = collected_cut(&d->collected, length);
+	if (r < 0)
+		return end_change(d, r);
 	if (length < d->base.length)
 		d->base.length = length;
 	/* What begins anew can be whole. */
@@ -259,33 +196,13 @@ int draft_set_length(struct draft *draft, uint64_t length)
 
 /* --- reading --- */
 
-static int read_collected(const struct draft *d, uint64_t at, uint8_t *to, size_t n)
-{
-	if (d->file.fd < 0) {
-		memcpy(to, spool_bytes(&d->spooled) + at, n);
-		return 0;
-	}
-	for (size_t done = 0; done < n;) {
-		ssize_t got = pread(d->file.fd, to + done, n - done, (off_t)(d->file.offset + at + done));
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		/* Behind its end are zeros that were not written. */
-		if (got == 0) {
-			memset(to + done, 0, n - done);
-			return 0;
-		}
-		done += got > 0 ? (size_t)got : 0;
-	}
-	return 0;
-}
-
 int draft_read(struct draft *draft, uint64_t at, void *to, size_t n)
 {
 	const struct draft *d = draft;
 	uint8_t *p = to;
-	uint64_t left = d->filled > at ? d->filled - at : 0;
+	uint64_t left = d->collected.filled > at ? d->collected.filled - at : 0;
 	size_t here = n < left ? (size_t)n : (size_t)left;
-	int r = here ? read_collected(d, at, p, here) : 0;
+	int r = here ? collected_read(&d->collected, at, p, here) : 0;
 	at += here;
 	n -= here;
 	left = d->base.length > at ? d->base.length - at : 0;
@@ -301,37 +218,19 @@ int draft_read(struct draft *draft, uint64_t at, void *to, size_t n)
 
 int draft_take(struct draft *d, const atomic_bool *cancel, struct slice *ret)
 {
-	int r = begin_to_collect(d, d->length);
+	int r = fill_to(d, d->length, cancel);
 	if (r == 0)
-		r = fill_to(d, d->length, cancel);
-	if (r < 0)
+		r = collected_value(&d->collected, d->length, ret);
+	if (r < 0 || collected_is_in_file(&d->collected))
 		return r;
-	if (d->file.fd < 0) {
-		slice_done(&d->base);
-		r = spool_end(&d->spooled, &d->base);
-		if (r < 0)
-			return r;
-		d->spooled = (struct spool_writer){0};
-		d->filled = 0;
-		slice_copy(&d->base, ret);
-		return 0;
-	}
-	struct storage *storage;
-	cleanup_close int fd = fcntl(d->file.fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0 || ftruncate(fd, (off_t)(d->file.offset + d->length)) < 0)
-		return -errno;
-	r = storage_new_fd(fd, NULL, 0, &storage);
-	if (r < 0)
-		return r;
-	steal_fd(&fd);
-	slice_new(storage, d->file.offset, d->length, ret);
-	storage_unref(storage);
+	slice_done(&d->base);
+	slice_copy(ret, &d->base);
 	return 0;
 }
 
 void draft_begin_anew(struct draft *d, struct slice *value)
 {
-	drop_collected(d);
+	collected_drop(&d->collected);
 	slice_done(&d->base);
 	d->base = slice_steal(value);
 	/* The expiry that was set is the entry's now. */

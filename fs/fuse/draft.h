@@ -10,9 +10,9 @@
 #define CKFS_FUSE_DRAFT_H
 
 #include "ckfs/backend.h"
+#include "ckfs/collected.h"
 #include "ckfs/event.h"
 #include "ckfs/key.h"
-#include "ckfs/spool.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,9 +32,7 @@ struct draft {
 	/* of the one who is at it */
 	struct slice base;   /* what it began as, or what was stored last */
 	uint64_t length;
-	uint64_t filled;     /* so many bytes at the beginning are collected; those behind are of `base`, or zeros */
-	struct collecting file; /* where they are; fd -1: not in a file of the backend */
-	struct spool_writer spooled; /* … but here; all zero: nowhere yet */
+	struct collected collected; /* bytes at the beginning; those behind are of `base`, or zeros */
 	struct lifetime lifetime;
 	bool written;        /* somebody has written, or set a length; else it is only open */
 	bool tried;          /* it was tried to be stored as it is now, with this outcome */
