@@ -33,7 +33,7 @@ has_leg() { [[ " ${legs[*]} " == *" $1 "* ]]; }
 server_tests=(tests/mount/test_redis{,_versions,_announcements,_balanced,_commands,_password_file,_faults,_killed,_garbled,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
 thread_tests=(tests/unit/test_fuse_requests.py tests/mount/test_{versions,listing,killed_readers,decoded_cache}.py tests/mount/test_redis_{versions,announcements,balanced,password_file,faults,killed,garbled,slow,hanging,tls_served}.py tests/mount/test_memcached{,_listing,_faults}.py tests/mount/test_toy_store.py tests/mount/test_http{,_faults,_source}.py tests/fault)
 
-quick_tests=(tests/unit tests/mount --ignore-glob '*/test_redis_*.py' --ignore-glob '*/mount/test_memcached_*.py' --ignore tests/mount/test_failing_calls.py --ignore tests/mount/test_killed_readers.py)
+quick_tests=(tests/unit tests/mount tests/cli --ignore-glob '*/test_redis_*.py' --ignore-glob '*/mount/test_memcached_*.py' --ignore-glob '*/test_cli_stores.py' --ignore tests/mount/test_failing_calls.py --ignore tests/mount/test_killed_readers.py)
 
 need_packages attr bindfs jq rsync man-db procps openssl redis-server memcached
 need_build_packages
@@ -95,6 +95,13 @@ if has_leg quick || has_leg plain || has_leg memory || has_leg valkey; then
 	say "build"
 	if ! has_leg quick && ! has_leg plain && [ $# = 0 ]; then build_targets=(ckfs); fi
 	build build -Dwerror=$werror -Dfuzz=enabled -Dbench=enabled
+fi
+
+# What a system without libfuse gets: it has to compile, and little runs with it. It is not optimized, which is cheap; then compilers warn of what is no
+# fault, so that warnings are errors only in the other builds, which have nearly all of its sources.
+if has_leg quick || has_leg plain; then
+	say "build: without libfuse"
+	build build-without-fuse -Dfuse=disabled --buildtype=plain
 fi
 
 if has_leg quick; then leg "quick" build --stores file,redis -m "not (memory and once)" "${@:-${quick_tests[@]}}"; fi

@@ -1,4 +1,5 @@
-/* ckfs [options] [SOURCE] MOUNTPOINT */
+/* ckfs [options] [SOURCE] MOUNTPOINT mounts; ckfs ls|cat|stat|name|rm|put … does without. */
+#include "fs/cli/cli.h"
 #include "fs/fuse/run.h"
 
 #include "ckfs/inherited.h"
@@ -46,5 +47,5 @@ int main(int argc, char **argv)
 		fputs("ckfs: libsodium does not work here\n", stderr);
 		return 1;
 	}
-	return mount_main(argc, argv);
+	return argc > 1 && cli_has_command(argv[1]) ? cli_main(argc, argv) : mount_main(argc, argv);
 }

@@ -125,10 +125,8 @@ static uint64_t default_cache_size(void)
 	return share < min ? min : share > max ? max : share;
 }
 
-int options_parse(int argc, char **argv, struct options *ret, struct error *error)
+static int begin(struct options *ret, struct error *error)
 {
-	const char *operands[2];
-	int count = 0, r = 0;
 	*ret = (struct options){
 		.listed_ttl = 1,
 		.timeout = 5,
@@ -139,21 +137,101 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 		.gid = getgid(),
 	};
 	ret->spool_dir = strdup("/var/tmp");
-	if (!ret->spool_dir || add_fuse_arg(ret, "ckfs") < 0)
-		return error_set(error, -ENOMEM, "no memory");
+	return !ret->spool_dir || add_fuse_arg(ret, "ckfs") < 0 ? error_set(error, -ENOMEM, "no memory") : 0;
+}
+
+/* -o and its list, in one word or two. *i: of the word, then of its last one. 0; 1 the word is another one; -errno. */
+static int parse_o(struct options *o, char *const *argv, int argc, int *i, struct error *error)
+{
+	if (strncmp(argv[*i], "-o", 2) != 0)
+		return 1;
+	if (argv[*i][2])
+		return parse_options(o, argv[*i] + 2, error);
+	if (*i + 1 == argc)
+		return error_set(error, -EINVAL, "-o needs an option");
+	return parse_options(o, argv[++*i], error);
+}
+
+int options_parse(int argc, char **argv, struct options *ret, struct error *error)
+{
+	const char *operands[2];
+	int count = 0, r = begin(ret, error);
 	for (int i = 1; r == 0 && i < argc; i++) {
-		if (strcmp(argv[i], "-o") == 0 && i + 1 == argc)
-			r = error_set(error, -EINVAL, "-o needs an option");
-		else if (strcmp(argv[i], "-o") == 0)
-			r = parse_options(ret, argv[++i], error);
-		else if (strncmp(argv[i], "-o", 2) == 0)
-			r = parse_options(ret, argv[i] + 2, error);
-		else
+		r = parse_o(ret, argv, argc, &i, error);
+		if (r == 1)
 			r = parse_word(ret, argv[i], operands, &count, error);
 	}
 	if (r == 0)
 		r = refuse_shared_descriptor(ret, error);
 	return r < 0 ? r : take_operands(ret, operands, count, error);
+}
+
+/* The number of an option of its own; -1: it is none. */
+static int own_option(const char *word, size_t length, const char *const *own)
+{
+	for (int i = 0; own[i]; i++)
+		if (strlen(own[i]) == length && memcmp(own[i], word, length) == 0)
+			return i;
+	return -1;
+}
+
+/* A word of letters, "-l0": own options of a command, and those that each command has. */
+static int parse_letters(struct options *o, const char *word, const char *const *own, struct command_line *line, struct error *error)
+{
+	for (const char *p = word + 1; *p; p++) {
+		const int number = own_option((char[]){'-', *p}, 2, own);
+		if (number >= 0)
+			line->own[number] = true;
+		else if (*p == 'h')
+			o->help = true;
+		else if (*p == 'd')
+			o->debug = true;
+		else
+			return error_set(error, -EINVAL, "%.100s: no such option", word);
+	}
+	return 0;
+}
+
+static int parse_command_word(struct options *o, const char *word, const char *const *own, struct command_line *line, struct error *error)
+{
+	const int number = own_option(word, strlen(word), own);
+	if (number >= 0)
+		line->own[number] = true;
+	else if (strcmp(word, "--help") == 0)
+		o->help = true;
+	else
+		return parse_letters(o, word, own, line, error);
+	return 0;
+}
+
+static int take_source(struct options *o, const struct command_line *line, struct error *error)
+{
+	if (o->fuse_arg_count > 1)
+		return error_set(error, -EINVAL, "-o %.100s: no such option without a mount", o->fuse_args[2]);
+	if (line->operand_count == 0 || strcmp(line->operands[0], "-") == 0)
+		return 0;
+	o->source = strdup(line->operands[0]);
+	return o->source ? 0 : error_set(error, -ENOMEM, "no memory");
+}
+
+int options_parse_command(int argc, char **argv, const char *const *own, struct options *ret, struct command_line *ret_line, struct error *error)
+{
+	struct command_line line = {.operands = argv + 2};
+	bool more = true;
+	int r = begin(ret, error);
+	for (int i = 2; r == 0 && i < argc; i++) {
+		const bool is_option = more && argv[i][0] == '-' && argv[i][1];
+		if (!is_option)
+			line.operands[line.operand_count++] = argv[i];
+		else if (strcmp(argv[i], "--") == 0)
+			more = false;
+		else if ((r = parse_o(ret, argv, argc, &i, error)) == 1)
+			r = parse_command_word(ret, argv[i], own, &line, error);
+	}
+	if (r == 0)
+		r = refuse_shared_descriptor(ret, error);
+	*ret_line = line;
+	return r < 0 || ret->help ? r : take_source(ret, &line, error);
 }
 
 /* Takes the password of a URL out of an argument, and wipes the bytes that are left at its end. */
@@ -213,8 +291,10 @@ void options_done(struct options *options)
 
 void options_print_help(void)
 {
-	printf("usage: ckfs [options] [SOURCE] MOUNTPOINT\n\n"
-		"Shows the entries of a CacheKit cache as files.\n\n"
+	printf("usage: ckfs [options] [SOURCE] MOUNTPOINT\n"
+		"       ckfs ls|cat|stat|name|rm|put [options] SOURCE [PATH...]\n\n"
+		"Shows the entries of a CacheKit cache as files. The second form shows the same\n"
+		"without a mount: ckfs ls --help.\n\n"
 		"SOURCE: DIR or file:///DIR, the directory of a file cache; redis://HOST[:PORT][/DB]\n"
 		"or unix:///SOCKET[?db=N], a Redis server;\n"
 		"redis-cluster://HOST[:PORT][,...]; redis-sentinel://HOST[:PORT][,...]/SERVICE[/DB];\n"

@@ -24,12 +24,6 @@
 /* The SDK takes no longer one: seconds. */
 #define TTL_MAX (INT64_C(10) * 365 * 24 * 60 * 60)
 
-/* Whether what a view shows of an entry is all of it, so that to remove it there is to remove the entry. */
-static bool is_of_entries(unsigned view_id)
-{
-	return view_id == VIEW_ROOT || view_id == VIEW_RAW || view_id == VIEW_FRAME;
-}
-
 /* --- UNLINK --- */
 
 struct removal {
@@ -62,7 +56,7 @@ static const struct request_kind removal_kind = {.size = sizeof(struct removal),
 void ckfs_unlink(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const unsigned view_id = parent < INODE_ROOT + VIEW_COUNT ? (unsigned)(parent - INODE_ROOT) : VIEW_COUNT;
-	if (!is_of_entries(view_id) || strlen(name) > NAME_MAX) {
+	if (!view_is_of_entries(view_id) || strlen(name) > NAME_MAX) {
 		m->reply->err(req, EPERM);
 		return;
 	}
@@ -98,7 +92,7 @@ static int set_draft(struct draft *draft, const struct stat *wanted, int to_set)
 static int set_file(struct mount *m, struct inode *inode, const struct stat *wanted, int to_set, struct stat *ret)
 {
 	attr_of_inode(m, inode, ret);
-	if (!is_of_entries(inode->view))
+	if (!view_is_of_entries(inode->view))
 		return refuse_to_write(m, inode->view);
 	if (changes_owner_or_mode(ret, wanted, to_set) || to_set & ~(TIMES | FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE))
 		return -EPERM;
@@ -207,7 +201,7 @@ static int check_attribute(struct mount *m, const struct inode *inode, const cha
 	const unsigned number = find_attribute(name);
 	if (number == ATTRIBUTE_COUNT)
 		return -EOPNOTSUPP;
-	if (!is_of_entries(inode->view))
+	if (!view_is_of_entries(inode->view))
 		return refuse_to_write(m, inode->view);
 	/* Whoever copies a file with its attributes tells what the stored bytes tell, too. */
 	if (!attribute_tells_expiry(number))

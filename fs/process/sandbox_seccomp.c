@@ -44,7 +44,7 @@ static const char *const allowed[] = {
 	"access", "close", "close_range", "creat", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fallocate", "fcntl", "fcntl64",
 	"fgetxattr", "fstat", "fstat64", "fstatat64", "fstatfs", "fstatfs64", "ftruncate", "ftruncate64", "getcwd", "getdents", "getdents64", "lseek", "lstat",
 	"lstat64", "name_to_handle_at", "newfstatat", "open", "openat", "pread64", "preadv", "pwrite64", "pwritev", "read", "readahead",
-	"readlink", "readlinkat", "readv", "stat", "stat64", "statfs", "statfs64", "statx", "unlink", "unlinkat", "write", "writev",
+	"readlink", "readlinkat", "readv", "copy_file_range", "sendfile", "sendfile64", "stat", "stat64", "statfs", "statfs64", "statx", "unlink", "unlinkat", "write", "writev",
 	/* pipes, and what is waited for */
 	"epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_wait", "eventfd2", "pipe", "pipe2", "poll", "ppoll", "pselect6", "select", "splice",
 	"tee", "vmsplice",

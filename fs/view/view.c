@@ -145,6 +145,11 @@ bool view_check_tells_more(const struct entry *entry, enum level level, int r)
 	return level < LEVEL_CHECKED && (r == -EUCLEAN || r == -EOPNOTSUPP) && document_has_check(entry_document(entry));
 }
 
+bool view_is_of_entries(unsigned view_id)
+{
+	return view_id == VIEW_ROOT || view_id == VIEW_RAW || view_id == VIEW_FRAME;
+}
+
 bool view_shows_all(const struct view *view)
 {
 	return view->shows_failing || view->size_level == LEVEL_STORED || view->afresh;

@@ -74,6 +74,19 @@ struct options {
 int options_parse(int argc, char **argv, struct options *ret, struct error *error);
 void options_done(struct options *options);
 
+/* What the line of a command holds besides options of a mount. Words are borrowed from argv. */
+struct command_line {
+	bool own[2];         /* which of its own options it has */
+	char **operands;     /* SOURCE first; in argv, whose order changes */
+	int operand_count;
+};
+
+/*
+ * The same for a command without a mount: argv[1] is its name, `own` are options of its own ("-l"), NULL-terminated. Options of libfuse are refused. The
+ * first operand is SOURCE; "-": the environment tells it.
+ */
+int options_parse_command(int argc, char **argv, const char *const *own, struct options *ret, struct command_line *ret_line, struct error *error);
+
 /*
  * Wipes and frees SOURCE, and blanks its password in the program's arguments, where others can see it. Call this after the source was
  * opened.

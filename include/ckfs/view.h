@@ -95,6 +95,9 @@ int view_document_status(struct entry *entry, enum document_kind kind, enum leve
  */
 bool view_check_tells_more(const struct entry *entry, enum level level, int r);
 
+/* Whether what a view shows of an entry is all of it, so that to remove it there is to remove the entry. */
+bool view_is_of_entries(unsigned view_id);
+
 /* Whether a view shows every entry, whatever it is. */
 bool view_shows_all(const struct view *view);
 

@@ -19,6 +19,7 @@ import material
 import memcached
 import served
 import service
+import without_mount
 import written
 from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, touch_memory
 
@@ -316,4 +317,5 @@ ROWS = {
     **written.ROWS,
     **memcached.ROWS,
     **service.ROWS,
+    **without_mount.ROWS,
 }
