@@ -15,9 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define AHEAD_THREADS 4
+
 static void mc_close(struct backend *backend)
 {
 	struct mc_backend *b = mc_of(backend);
+	work_pool_free(b->ahead);
 	dumps_free(b->dumps);
 	for (size_t i = 0; b->servers && i < b->source.count; i++)
 		mc_server_done(&b->servers[i]);
@@ -56,6 +59,8 @@ static int mc_new(const struct options *options, struct mc_source *source, struc
 		r = key_prefix_make(options, &b->backend);
 	if (r == 0)
 		r = dumps_new(&b->stop, &b->dumps);
+	if (r == 0)
+		r = work_pool_new(AHEAD_THREADS, &b->ahead);
 	b->servers = r == 0 ? calloc(source->count, sizeof *b->servers) : NULL;
 	if (!b->servers) {
 		mc_close(&b->backend);

@@ -5,13 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-int key_from_text(const void *text, size_t length, struct key *ret)
+/* The text, and a NUL. NULL: no memory. */
+static char *copy_text(const void *text, size_t length)
 {
 	char *copy = malloc(length + 1);
 	if (!copy)
-		return -ENOMEM;
+		return NULL;
 	memcpy(copy, text, length);
 	copy[length] = '\0';
+	return copy;
+}
+
+int key_from_text(const void *text, size_t length, struct key *ret)
+{
+	char *copy = copy_text(text, length);
+	if (!copy)
+		return -ENOMEM;
 	*ret = (struct key){.text = copy, .length = length};
 	crypto_generichash(ret->hash.bytes, KEY_HASH_SIZE, (const uint8_t *)copy, length, NULL, 0);
 	return 0;
@@ -24,9 +33,10 @@ void key_from_hash(const struct key_hash *hash, struct key *ret)
 
 int key_copy(const struct key *key, struct key *ret)
 {
-	if (key->text)
-		return key_from_text(key->text, key->length, ret);
-	key_from_hash(&key->hash, ret);
+	struct key copy = *key;
+	if (key->text && !(copy.text = copy_text(key->text, key->length)))
+		return -ENOMEM;
+	*ret = copy;
 	return 0;
 }
 

@@ -21,6 +21,15 @@ static bool needs_escape(uint8_t c)
 	return c < 0x20 || c == 0x7f || c == '/' || c == '%';
 }
 
+/* How many bytes at p are spelt as they are, one character each. */
+static size_t plain_length(const uint8_t *p, size_t n)
+{
+	size_t i = 0;
+	while (i < n && p[i] < 0x7f && !needs_escape(p[i]))
+		i++;
+	return i;
+}
+
 struct spelling {
 	char text[NAME_BYTES_MAX + 1]; /* the whole spelling, if it fits */
 	size_t length;                 /* of the whole spelling, also when it does not fit */
@@ -42,8 +51,11 @@ static void spell(const struct key *key, name_is_taken *is_taken, struct spellin
 	static const char hex[] = "0123456789ABCDEF";
 	const uint8_t *p = (const uint8_t *)key->text;
 	bool escape_first = is_reserved(key->text, key->length, is_taken);
-	s->length = s->cut = 0;
-	for (size_t i = 0; i < key->length && s->length <= NAME_BYTES_MAX;) {
+	/* Most keys are spelt as they are, and listings spell each. */
+	size_t i = escape_first ? 0 : plain_length(p, key->length < NAME_CUT_MAX ? key->length : NAME_CUT_MAX);
+	memcpy(s->text, p, i);
+	s->length = s->cut = i;
+	while (i < key->length && s->length <= NAME_BYTES_MAX) {
 		if (needs_escape(p[i]) || (i == 0 && escape_first)) {
 			const char escape[3] = {'%', hex[p[i] >> 4], hex[p[i] & 15]};
 			spell_unit(s, escape, 3);

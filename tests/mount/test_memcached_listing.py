@@ -269,6 +269,33 @@ def test_a_reader_that_gets_a_signal_is_told_at_once_and_others_go_on(server, mo
     assert len(names(m / "raw")) == 1000
 
 
+def test_a_listing_that_is_left_waits_for_nobody(scripted, mount):
+    """While its keys are shown, others are made ahead, of a server that says nothing more."""
+    items = b"".join(b"key=k%d exp=-1 la=1 cas=1 fetch=no cls=1 size=70\n" % n for n in range(3000))
+    m = mount(scripted({"lru_crawler": items, "mg": value_of(b"x")}).source, "timeout=60")
+    for _ in range(20):
+        with os.scandir(m / "raw") as entries:
+            assert len({next(entries).name for _ in range(1000)}) == 1000
+    assert read(m / "k1") == b"x"
+
+
+def test_names_and_values_of_one_listing_are_each_key_once(servers, mount):
+    """The kernel wants values at first, then names, then values again: what was made ahead counts for both."""
+    three = servers(3)
+    for server in three:
+        lines = [b"ms k%d 1 q\r\nv\r\n" % n for n in range(20_000)]
+        server.say(b"".join(lines) + b"mn")
+    m = mount(source_of(three))
+    expected = {f"k{n}" for n in range(20_000)}
+    found = []
+    with os.scandir(m / "raw") as entries:
+        for n, entry in enumerate(entries):
+            found.append(entry.name)
+            if n % 1500 == 0:
+                entry.stat()
+    assert len(found) == len(expected) and set(found) == expected
+
+
 @pytest.mark.once
 @pytest.mark.memory
 def test_a_million_keys_are_listed_in_bounded_memory(mount, tmp):

@@ -1,13 +1,9 @@
-/*
- * Listings: the dump of one server after the other. A key counts where the SDK would ask for it; a copy of it elsewhere is an old one. Where sizes
- * and values are wanted they are asked for by many keys at a time.
- */
+/* Listings: keys, one server after the other (list/names.c). Where sizes and values are wanted they are asked for by many keys at a time. */
 #include "listing.h"
+#include "names.h"
 
 #include "backend/memcached/value/find.h"
-#include "backend/remote/key_prefix.h"
 
-#include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
 
 #include <errno.h>
@@ -34,13 +30,8 @@ struct paged {
 struct mc_cursor {
 	struct cursor cursor;
 	struct mc_backend *b;
-	size_t order[ADDRESSES_MAX]; /* the numbers of the servers, as they are listed */
-	size_t at;                   /* of those, the one that is listed */
-	struct dump *dump;           /* of that; NULL: none has begun */
+	struct mc_names names;
 	bool begun;
-	int failed;                  /* what became of the first server that could not be listed to its end */
-	bool has_item;               /* one that was not taken yet, for lack of memory */
-	struct mc_item item;
 
 	struct paged *page; /* PAGE_KEYS of them; NULL: none was needed yet */
 	size_t count, next;
@@ -51,57 +42,6 @@ struct mc_cursor {
 static struct mc_cursor *cursor_of(struct cursor *cursor)
 {
 	return (struct mc_cursor *)cursor;
-}
-
-/* --- names --- */
-
-/* Goes to the next server. */
-static void leave_server(struct mc_cursor *c, int r)
-{
-	if (c->failed == 0)
-		c->failed = r;
-	dump_close(steal(c->dump));
-	c->at++;
-}
-
-/* The next item of the server that is listed. 1; 0 there are no more, and the next one is listed now; -EINTR, -ENOMEM, and -EAGAIN for want of a thread. */
-static int next_item(struct mc_cursor *c, const atomic_bool *cancel)
-{
-	struct mc_server *server = &c->b->servers[c->order[c->at]];
-	int r = c->has_item ? 1 : 0;
-	if (r == 0 && !c->dump && (r = dump_open(c->b->dumps, server, c->b->backend.spool, &c->dump)) < 0)
-		return r;
-	while (!c->has_item) {
-		r = dump_next(c->dump, cancel, &c->item);
-		if (r == -EINTR)
-			return r;
-		if (r <= 0) {
-			leave_server(c, r);
-			return 0;
-		}
-		c->has_item = placement_of(&c->b->source, c->item.key, c->item.length) == c->order[c->at];
-	}
-	return 1;
-}
-
-/* The next key of the server that is listed: as next_item(). */
-static int next_key(struct mc_cursor *c, const atomic_bool *cancel, struct key *ret)
-{
-	int r;
-	while ((r = next_item(c, cancel)) == 1) {
-		r = key_prefix_cut(&c->b->backend, c->item.key, c->item.length, ret);
-		if (r < 0)
-			return r;
-		c->has_item = false;
-		if (r == 1)
-			return 1;
-	}
-	return r;
-}
-
-static bool is_over(const struct mc_cursor *c)
-{
-	return c->at == c->b->source.count;
 }
 
 /* --- pages --- */
@@ -131,17 +71,17 @@ static int take_page(struct mc_cursor *c, const atomic_bool *cancel)
 	drop_page(c);
 	if (!c->page && !(c->page = calloc(PAGE_KEYS, sizeof *c->page)))
 		return -ENOMEM;
-	c->asked = &c->b->servers[c->order[c->at]];
 	c->asked_at = 0;
 	while (r == 1 && c->count < PAGE_KEYS && bytes < PAGE_BYTES) {
 		struct paged *p = &c->page[c->count];
 		struct mc_server *ignored;
-		*p = (struct paged){.r = -ENOENT};
-		r = next_key(c, cancel, &p->key);
+		struct mc_named named;
+		r = mc_names_next(&c->names, false, cancel, &named);
 		if (r != 1)
 			break;
-		p->wants_value = c->item.size <= MC_READ_AT_ONCE;
-		bytes += p->wants_value ? c->item.size : 0;
+		*p = (struct paged){.r = -ENOENT, .key = named.key, .wants_value = named.size <= MC_READ_AT_ONCE};
+		bytes += p->wants_value ? named.size : 0;
+		c->asked = named.server;
 		c->count++;
 		/* What cannot be asked for is there all the same. */
 		p->unread = mc_name_make(c->b, &p->key, &p->name, &ignored) < 0;
@@ -235,6 +175,15 @@ static bool is_refused(const struct mc_cursor *c)
 	return refused;
 }
 
+static int next_named(struct mc_cursor *c, const atomic_bool *cancel, struct listed *ret)
+{
+	struct mc_named named;
+	int r = mc_names_next(&c->names, true, cancel, &named);
+	if (r == 1)
+		*ret = (struct listed){.key = named.key};
+	return r;
+}
+
 int mc_next(struct cursor *cursor, bool value, const atomic_bool *cancel, struct listed *ret)
 {
 	struct mc_cursor *c = cursor_of(cursor);
@@ -246,25 +195,12 @@ int mc_next(struct cursor *cursor, bool value, const atomic_bool *cancel, struct
 		if (r != 0)
 			return r;
 		/* All names were shown that can be had. There may be more. */
-		if (is_over(c))
-			return c->failed;
-		if (value) {
-			r = take_page(c, cancel);
-		} else {
-			*ret = (struct listed){.unread = false};
-			r = next_key(c, cancel, &ret->key);
-		}
+		if (mc_names_are_over(&c->names, &r))
+			return r;
+		r = value ? take_page(c, cancel) : next_named(c, cancel, ret);
 		if (r != 0)
 			return r;
 	}
-}
-
-/* Servers that have stopped to answer come last, and hold up no others. */
-static void choose_order(struct mc_cursor *c)
-{
-	size_t first = 0, last = c->b->source.count;
-	for (size_t i = 0; i < c->b->source.count; i++)
-		c->order[silence_is_on(&c->b->servers[i].silence) ? --last : first++] = i;
 }
 
 int mc_list(struct backend *backend, struct cursor **ret)
@@ -274,7 +210,7 @@ int mc_list(struct backend *backend, struct cursor **ret)
 		return -ENOMEM;
 	c->cursor.ops = backend->ops;
 	c->b = mc_of(backend);
-	choose_order(c);
+	mc_names_begin(&c->names, c->b);
 	*ret = &c->cursor;
 	return 0;
 }
@@ -282,7 +218,7 @@ int mc_list(struct backend *backend, struct cursor **ret)
 void mc_list_end(struct cursor *cursor)
 {
 	struct mc_cursor *c = cursor_of(cursor);
-	dump_close(c->dump);
+	mc_names_end(&c->names);
 	if (c->page)
 		drop_page(c);
 	free(c->page);

@@ -8,6 +8,7 @@
 #include "backend/remote/capacity.h"
 
 #include "ckfs/backend.h"
+#include "ckfs/work.h"
 
 /*
  * Where no item is larger than this, values are read when they are found: it takes no longer than to ask once more. Else their size is asked for first.
@@ -32,6 +33,7 @@ struct mc_backend {
 	struct mc_known known;
 	struct known_capacity capacity;
 	struct dumps *dumps; /* of listings (list/dumps.h) */
+	struct work_pool *ahead; /* makes the keys that listings show next (list/names.h) */
 };
 
 static inline struct mc_backend *mc_of(struct backend *backend)
