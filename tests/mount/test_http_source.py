@@ -57,6 +57,27 @@ def test_a_url_that_names_no_service_is_told(said, source, words):
     assert ([word for word in words if word not in text], "secret" in text) == ([], False), text
 
 
+@pytest.fixture
+def without_libcurl(ckfs) -> str:
+    """The build of ckfs as it is without libcurl, beside the one under test."""
+    path = pathlib.Path(ckfs).resolve().parent / "tests/toy/ckfs-no-http"
+    assert os.access(path, os.X_OK), f"{path}: build it first (-Dfuzz=enabled)"
+    return str(path)
+
+
+@pytest.mark.parametrize("source", [["https://localhost"], []], ids=["a URL", "the environment"])
+def test_a_build_without_libcurl_says_so(without_libcurl, tmp, source):
+    (tmp / "point").mkdir()
+    result = subprocess.run([without_libcurl, "-f", *source, tmp / "point"], capture_output=True, text=True, env={**ENVIRONMENT, **LET_IN}, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1), result
+    assert "this build has no HTTP" in result.stderr and "build ckfs with libcurl" in result.stderr and TOKEN not in result.stderr
+
+
+def test_a_build_without_libcurl_loads_none(without_libcurl):
+    libraries = subprocess.run(["ldd", without_libcurl], capture_output=True, text=True, check=True).stdout
+    assert "libfuse3" in libraries and "libcurl" not in libraries
+
+
 @pytest.mark.parametrize(
     "option, words",
     [("tenant=a", ["tenant=", "token"]), ("tls_server_name=x", ["tls_server_name=", "https://"]), ("tls_ca=/none", ["/none", "No such file"]), ("token_file=/none", ["/none", "No such file"])],
