@@ -152,8 +152,13 @@ def listing(bench) -> Iterator[Figure]:
                 with mount(bench, server) as m:
                     return run_quietly("ls", "-f", str(m.path / "raw"))
 
-            shown, dumped = interleaved(bench.runs, names, lambda: seconds(server.dump))
+            def null() -> float:
+                with bench.mount_null(names=KEYS) as nullfs:
+                    return run_quietly("ls", "-f", str(nullfs.path))
+
+            shown, dumped, nothing = interleaved(bench.runs, names, lambda: seconds(server.dump), null)
         yield Figure(f"Memcached, `ls -f` of 100,000 keys, against the raw metadump{where}", shown, dumped, goal=1.5)
+        yield Figure(f"for comparison: `ls -f` of as many names in the do-nothing filesystem, without a server, against the raw metadump{where}", nothing, dumped)
     with serving("-m", "1024") as server:
         server.fill(MANY, b"v")
         with mount(bench, server) as m:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 
 from harness import Figure, interleaved, mounted, seconds
+from served import placements, read_file
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 
@@ -52,16 +53,27 @@ def curl(url: str, env: dict[str, str]) -> float:
 
 
 def small(bench) -> Iterator[Figure]:
-    """open + read + close of each on a fresh mount."""
-    with serving() as (url, env):
+    """open + read + close of each on a fresh mount, and what of that is the way through the kernel."""
+    buffer = bytearray(2 * SIZE)
+    for where, placed in placements():
+        with placed(), serving() as (url, env):
 
-        def files() -> float:
-            with mounted([*bench.ckfs, url], bench.scratch, {**os.environ, **env}) as m:
-                return seconds(lambda: [(m.path / f"small:{i}").read_bytes() for i in range(VALUES)])
+            def read_all(paths: list[pathlib.Path]) -> float:
+                return seconds(lambda: [read_file(path, buffer) for path in paths]) / VALUES
 
-        ours, theirs = interleaved(bench.runs, files, lambda: curl(url, env))
-    per = 1 / VALUES
-    yield Figure("CacheKit service, open + read + close of 100 values of 4 KiB, fresh mount, against curl over one connection", [s * per for s in ours], [s * per for s in theirs], unit="µs", goal=1.2)
+            def files(url: str = url, env: dict[str, str] = env) -> float:
+                with mounted([*bench.ckfs, url], bench.scratch, {**os.environ, **env}) as m:
+                    return read_all([m.path / f"small:{i}" for i in range(VALUES)])
+
+            def null() -> float:
+                with bench.mount_null(names=VALUES, size=SIZE, timeout=0) as nullfs:
+                    return read_all([nullfs.path / name for name in os.listdir(nullfs.path)])
+
+            ours, theirs, nothing = interleaved(bench.runs, files, lambda url=url, env=env: curl(url, env) / VALUES, null)
+        what, baseline = f"open + read + close of {VALUES} values of 4 KiB", f"against curl over one connection{where}"
+        yield Figure(f"CacheKit service, {what}, fresh mount, {baseline}", ours, theirs, unit="µs", goal=1.2)
+        both = [a + b for a, b in zip(nothing, theirs, strict=True)]
+        yield Figure(f"for comparison: {what} in the do-nothing filesystem, without a service, and curl, one after the other, {baseline}", both, theirs, unit="µs")
 
 
 ROWS = {"http-small": small}
