@@ -23,4 +23,7 @@ struct sandbox {
 int sandbox_restrict_files(const struct sandbox *sandbox);
 int sandbox_restrict_calls(const struct sandbox *sandbox);
 
+/* Whether this kernel can restrict system calls. */
+bool sandbox_can_restrict_calls(void);
+
 #endif

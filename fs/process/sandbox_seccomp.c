@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/fs.h>
 #include <linux/fuse.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* A sanitizer starts a process to look into its threads when it reports. */
@@ -148,6 +150,12 @@ static int add_rules(scmp_filter_ctx filter, const struct sandbox *sandbox)
 	for (size_t i = 0; r == 0 && i < sizeof fatal / sizeof *fatal; i++)
 		r = add(filter, SCMP_ACT_KILL_PROCESS, fatal[i], NULL);
 	return r;
+}
+
+bool sandbox_can_restrict_calls(void)
+{
+	const uint32_t action = SECCOMP_RET_KILL_PROCESS;
+	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
 int sandbox_restrict_calls(const struct sandbox *sandbox)
