@@ -27,15 +27,15 @@ void file_headers_done(struct file_headers *headers)
 	pthread_mutex_destroy(&headers->lock);
 }
 
-/* Inodes are mostly given out one after the other: multiplying spreads them. */
-static uint64_t spread(uint64_t inode)
+/* Inodes are mostly given out one after the other, and so are their sets: a listing in that order goes through the memory once. */
+static size_t set_number(uint64_t inode)
 {
-	return inode * UINT64_C(0x9E3779B97F4A7C15);
+	return (inode + (inode >> 16) * UINT64_C(0x9E3779B97F4A7C15)) % SETS;
 }
 
 static struct file_header *set_of(const struct file_headers *headers, uint64_t inode)
 {
-	return headers->slots + (spread(inode) >> 48) * WAYS;
+	return headers->slots + set_number(inode) * WAYS;
 }
 
 bool file_headers_get(struct file_headers *headers, uint64_t inode, struct file_header *ret)
@@ -54,7 +54,7 @@ bool file_headers_get(struct file_headers *headers, uint64_t inode, struct file_
 /* Where in its set an inode goes. Any other may give way: a listing passes by all of them in turn, so the oldest would be needed next. */
 static unsigned way_of(const struct file_header *set, uint64_t inode)
 {
-	unsigned way = (unsigned)(spread(inode) >> 40) % WAYS;
+	unsigned way = (unsigned)(inode >> 16) % WAYS;
 	for (unsigned i = 0; i < WAYS; i++) {
 		if (set[i].inode == inode)
 			return i;

@@ -15,6 +15,9 @@
 /* No key that is longer is read, nor written: a filesystem may have no room for it. */
 #define LENGTH_MAX 3000
 
+/* Nearly all are no longer. The kernel takes as much memory as it is asked for, and clears it, also where a file has none. */
+#define LENGTH_USUAL 255
+
 /* Filesystems without such attributes are asked once. */
 static void note(struct file_backend *f, int number)
 {
@@ -28,7 +31,9 @@ bool file_key_read(struct file_backend *f, int fd, struct key *key)
 	cleanup_key struct key told = {0};
 	if (f->lacks_attributes)
 		return false;
-	ssize_t n = fgetxattr(fd, NAME, text, sizeof text);
+	ssize_t n = fgetxattr(fd, NAME, text, LENGTH_USUAL);
+	if (n < 0 && errno == ERANGE)
+		n = fgetxattr(fd, NAME, text, sizeof text);
 	if (n < 0)
 		note(f, errno);
 	if (n <= 0 || key_from_text(text, (size_t)n, &told) < 0 || !key_hash_equal(&told.hash, &key->hash))

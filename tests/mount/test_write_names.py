@@ -38,6 +38,16 @@ def test_an_entry_whose_file_carries_its_key_is_listed_by_it(cache, mount, optio
         assert (names(m), names(m / "frame"), set(os.listdir(m / "raw"))) == (expected, expected, expected)
 
 
+@pytest.mark.parametrize("length", [255, 256, 3000])
+def test_a_long_key_that_a_file_carries_is_known_whole(cache, mount, length):
+    key = "k" * length
+    cache.set(key, frame())
+    os.setxattr(cache.path(key), NAME, key.encode())
+    m = mount(cache)
+    (name,) = names(m)
+    assert os.getxattr(m / name, NAME) == key.encode()
+
+
 def test_a_key_that_does_not_hash_to_the_files_name_is_not_believed(cache, mount):
     cache.set("a", frame())
     for told in (b"b", b"", b"a\0", b"x" * 3500):
