@@ -1,8 +1,9 @@
-/* ckfs [options] [SOURCE] MOUNTPOINT mounts; ckfs ls|cat|stat|name|rm|put … does without. */
+/* ckfs [options] [SOURCE] MOUNTPOINT; and mount.ckfs SOURCE MOUNTPOINT [-fnsv] [-t TYPE] [-o OPTIONS], as mount(8) calls it mounts; ckfs ls|cat|stat|name|rm|put … does without. */
 #include "fs/cli/cli.h"
 #include "fs/fuse/run.h"
 
 #include "ckfs/inherited.h"
+#include "ckfs/mount_helper.h"
 #include "ckfs/options.h"
 #include "ckfs/secrets.h"
 
@@ -28,8 +29,11 @@ static int mount_main(int argc, char **argv)
 {
 	struct options options;
 	struct error error = {.text = ""};
+	bool trial = false;
+	if (argc > 0 && mount_helper_is_called(argv[0]))
+		argc = mount_helper_take(argc, argv, &trial);
 	int r = options_parse(argc, argv, &options, &error);
-	if (r == 0)
+	if (r == 0 && !trial)
 		r = run_with(&options, argc, argv, &error);
 	if (r < 0)
 		fprintf(stderr, "ckfs: %s\n", *error.text ? error.text : strerror(-r));

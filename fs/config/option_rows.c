@@ -269,6 +269,11 @@ static int set_gid(struct options *o, const char *value)
 	return r;
 }
 
+static int set_setuid(struct options *o, const char *value)
+{
+	return *value ? set_text(&o->setuid, value) : -EINVAL;
+}
+
 static int set_max_read(struct options *o, const char *value)
 {
 	uint64_t n;
@@ -332,6 +337,7 @@ const struct option_row option_rows[] = {
 	{"umask=", "M", "files 0666, directories 0777 without these bits", set_umask},
 	{"uid=", "N", "owner of the files (who mounts)", set_uid},
 	{"gid=", "N", "group of the files (who mounts)", set_gid},
+	{"setuid=", "USER", "give up root's rights for those of this user", set_setuid},
 	/* An option of mount.fuse(8) that libfuse wants to hear twice. */
 	{"max_read=", "BYTES", NULL, set_max_read},
 };

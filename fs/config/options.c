@@ -4,11 +4,15 @@
 #include "ckfs/inherited.h"
 #include "ckfs/memory_limit.h"
 #include "ckfs/path.h"
+#include "ckfs/user.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+
+/* No user and no group has this number. */
+#define NOT_GIVEN UINT32_MAX
 
 static int add_fuse_arg(struct options *o, const char *arg)
 {
@@ -118,6 +122,19 @@ static int refuse_shared_descriptor(const struct options *o, struct error *error
 	return 0;
 }
 
+/* Before anything is opened, and whatever the order of the options. Files belong to who mounts. */
+static int settle_user(struct options *o, struct error *error)
+{
+	int r = o->setuid ? user_become(o->setuid) : 0;
+	if (r < 0)
+		return error_set(error, r, "-o setuid=%.100s: %s", o->setuid, r == -ENOENT ? "no such user" : strerror(-r));
+	if (o->uid == NOT_GIVEN)
+		o->uid = getuid();
+	if (o->gid == NOT_GIVEN)
+		o->gid = getgid();
+	return 0;
+}
+
 /* A table of 300 MB is an ordinary value. Keep it if there is room. */
 static uint64_t default_cache_size(void)
 {
@@ -133,8 +150,8 @@ static int begin(struct options *ret, struct error *error)
 		.verify = VERIFY_FIRST,
 		.cache_size = default_cache_size(),
 		.max_threads = default_threads(),
-		.uid = getuid(),
-		.gid = getgid(),
+		.uid = NOT_GIVEN,
+		.gid = NOT_GIVEN,
 	};
 	ret->spool_dir = strdup("/var/tmp");
 	return !ret->spool_dir || add_fuse_arg(ret, "ckfs") < 0 ? error_set(error, -ENOMEM, "no memory") : 0;
@@ -163,6 +180,8 @@ int options_parse(int argc, char **argv, struct options *ret, struct error *erro
 	}
 	if (r == 0)
 		r = refuse_shared_descriptor(ret, error);
+	if (r == 0)
+		r = settle_user(ret, error);
 	return r < 0 ? r : take_operands(ret, operands, count, error);
 }
 
@@ -286,6 +305,7 @@ void options_done(struct options *options)
 	free(options->keys_file);
 	free(options->master_key_file);
 	free(options->spool_dir);
+	free(options->setuid);
 	*options = (struct options){0};
 }
 

@@ -65,6 +65,7 @@ struct options {
 	mode_t umask;
 	uid_t uid;
 	gid_t gid;
+	char *setuid;        /* whose rights the process has taken on; NULL: it keeps its own */
 	uint32_t max_read; /* bytes of one read at most, as mount.fuse has it; 0: no limit */
 	char **fuse_args; /* for libfuse, NULL-terminated, the program's name first */
 	int fuse_arg_count;
