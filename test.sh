@@ -35,7 +35,7 @@ thread_tests=(tests/unit/test_fuse_requests.py tests/mount/test_{versions,listin
 
 quick_tests=(tests/unit tests/mount tests/cli --ignore-glob '*/test_redis_*.py' --ignore-glob '*/mount/test_memcached_*.py' --ignore-glob '*/test_cli_stores.py' --ignore tests/mount/test_failing_calls.py --ignore tests/mount/test_killed_readers.py)
 
-need_packages attr bindfs jq rsync man-db procps openssl redis-server memcached
+need_packages attr bindfs fish jq rsync man-db procps openssl redis-server memcached zsh
 need_build_packages
 need_python
 need_hardening_check
