@@ -1,4 +1,5 @@
-/* ckfs [options] [SOURCE] MOUNTPOINT; and mount.ckfs SOURCE MOUNTPOINT [-fnsv] [-t TYPE] [-o OPTIONS], as mount(8) calls it mounts; ckfs ls|cat|stat|name|rm|put … does without. */
+/* ckfs [options] [SOURCE] MOUNTPOINT mounts, and so does mount.ckfs SOURCE MOUNTPOINT [-fnsv] [-t TYPE] [-o OPTIONS], as mount(8) calls it;
+ * ckfs ls|cat|stat|name|rm|put … does without. */
 #include "fs/cli/cli.h"
 #include "fs/fuse/run.h"
 
@@ -25,12 +26,12 @@ static int run_with(struct options *options, int argc, char **argv, struct error
 	return mount_run(options, argc, argv, error);
 }
 
-static int mount_main(int argc, char **argv)
+static int mount_main(int argc, char **argv, bool is_helper)
 {
 	struct options options;
 	struct error error = {.text = ""};
 	bool trial = false;
-	if (argc > 0 && mount_helper_is_called(argv[0]))
+	if (is_helper)
 		argc = mount_helper_take(argc, argv, &trial);
 	int r = options_parse(argc, argv, &options, &error);
 	if (r == 0 && !trial)
@@ -51,5 +52,7 @@ int main(int argc, char **argv)
 		fputs("ckfs: libsodium does not work here\n", stderr);
 		return 1;
 	}
-	return argc > 1 && cli_has_command(argv[1]) ? cli_main(argc, argv) : mount_main(argc, argv);
+	const bool is_helper = argc > 0 && mount_helper_is_called(argv[0]);
+	const bool is_command = !is_helper && argc > 1 && cli_has_command(argv[1]);
+	return is_command ? cli_main(argc, argv) : mount_main(argc, argv, is_helper);
 }
