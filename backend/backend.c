@@ -53,9 +53,15 @@ struct call {
 	int64_t began;         /* clock_ns() */
 };
 
+/* What a local one takes, reading the clock would be a part of. */
+static bool is_timed(const struct backend *backend)
+{
+	return backend->traced || (backend->ops->remote && backend->stats);
+}
+
 static struct call begin(const struct backend *backend, enum stats_call operation, const struct key *key)
 {
-	return (struct call){.backend = backend, .operation = operation, .key = key, .began = backend->traced ? clock_ns() : 0};
+	return (struct call){.backend = backend, .operation = operation, .key = key, .began = is_timed(backend) ? clock_ns() : 0};
 }
 
 /* Operation, key, what came of it, and how long it took: no values, and no secrets. */
@@ -83,6 +89,8 @@ static int end(const struct call *call, int r, int max)
 	assert(r <= max);
 	if (call->backend->stats)
 		stats_count_call(call->backend->stats, call->operation, r);
+	if (call->backend->stats && call->backend->ops->remote && call->began)
+		stats_time_call(call->backend->stats, call->operation, clock_ns() - call->began);
 	if (call->backend->traced)
 		trace(call, r);
 	return r;

@@ -2,6 +2,7 @@
 
 #include "ckfs/clock.h"
 #include "ckfs/log.h"
+#include "ckfs/stats.h"
 
 #include <errno.h>
 #include <string.h>
@@ -69,11 +70,23 @@ static void note_trouble(struct pool *pool, const char *text)
 static void note_failure(struct pool *pool, int r, unsigned password)
 {
 	pool->open_count--;
+	stats_count_connection(CONNECTION_REFUSED);
 	pool->pause = pool->pause == 0 ? PAUSE_MIN_MS : pool->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pool->pause * 2;
 	pool->retry_at = clock_ms() + pool->pause;
 	pool->failure = r;
 	pool->refused = password;
 	pthread_cond_signal(&pool->returned);
+}
+
+/* The opposite. pool->lock is held. */
+static void note_opened(struct pool *pool)
+{
+	stats_count_connection(CONNECTION_OPENED);
+	if (pool->pause > 0 || pool->lost > 0)
+		stats_count_connection(CONNECTION_REOPENED);
+	if (pool->lost > 0)
+		pool->lost--;
+	pool->pause = 0;
 }
 
 /* A new one. Its place in open_count was taken. */
@@ -97,7 +110,7 @@ static int open_new(struct pool *pool, struct pooled **ret)
 	if (r < 0) {
 		note_failure(pool, r, password);
 	} else {
-		pool->pause = 0;
+		note_opened(pool);
 		c->serial = ++pool->serial;
 		pool->connected[pool->connected_count++] = c;
 	}
@@ -135,6 +148,7 @@ static void drop_outdated(struct pool *pool, uint64_t era)
 		if (c->era == era || is_kept(pool, c)) {
 			pool->idle[kept++] = c;
 		} else {
+			pool->lost++;
 			forget(pool, c);
 			pool->ops->close(c);
 		}
@@ -256,8 +270,10 @@ static void give_back(struct pool *pool, struct pooled *c, bool is_dead)
 	else
 		forget(pool, c);
 	/* Where one is dead, those that sleep most likely are. */
-	if (is_dead)
+	if (is_dead) {
+		pool->lost += 1 + pool->idle_count;
 		drop_idle(pool);
+	}
 	/* Not everyone who waits may want this one. */
 	pthread_cond_broadcast(&pool->returned);
 	pthread_mutex_unlock(&pool->lock);

@@ -77,6 +77,7 @@ struct pool {
 	uint64_t serial;  /* of the last one */
 	int64_t retry_at; /* monotonic ms: before that nobody connects */
 	int pause;        /* ms */
+	unsigned lost;    /* connections that were found dead, or of another era, and not replaced yet */
 	int failure;      /* why the last try failed */
 	unsigned refused; /* the number of the password that it had */
 };

@@ -148,6 +148,15 @@ static int decode(struct entry *entry, unsigned *have, struct slice *ret)
 	return 0;
 }
 
+/* What is kept of an entry. */
+static bool get_kept(const struct entry *entry, enum form form, struct slice *ret)
+{
+	if (!decoded_get(entry->entries->decoded, &entry->id, form, ret))
+		return false;
+	stats_add(entry->entries->stats, decoded_hits, 1);
+	return true;
+}
+
 /* The document: where it lies, kept, or decoded. Empty when it turns out to have a fault. */
 static int obtain_body(struct entry *entry, unsigned *have, struct slice *ret)
 {
@@ -155,7 +164,7 @@ static int obtain_body(struct entry *entry, unsigned *have, struct slice *ret)
 		int r = body_in_payload(entry, *have, ret);
 		if (r != 0)
 			return r < 0 ? r : 0;
-		if (decoded_get(entry->entries->decoded, &entry->id, FORM_DOCUMENT, ret))
+		if (get_kept(entry, FORM_DOCUMENT, ret))
 			return 0;
 	}
 	return decode(entry, have, ret);
@@ -236,7 +245,7 @@ static int run_rendering(struct entry *entry, enum level level, unsigned *have)
 {
 	const enum rendering n = rendering_of(level);
 	struct slice *content = &entry->renderings[n].content;
-	if (may_be_kept(*have, n) && decoded_get(entry->entries->decoded, &entry->id, FORM_RENDERING(n), content)) {
+	if (may_be_kept(*have, n) && get_kept(entry, FORM_RENDERING(n), content)) {
 		note_rendered(entry, n, &(struct rendered){.size = content->length}, have);
 		*have |= HAVE_RENDERING(n);
 		return 0;

@@ -11,6 +11,7 @@ int control_stats(struct mount *m, struct content *ret)
 	m->stats.inodes = (long long)inodes_count(m->inodes);
 	m->stats.cache_size = (long long)m->options->cache_size;
 	m->stats.decoded_bytes = (long long)entries_decoded_bytes(m->entries);
+	stats_write_build(CKFS_VERSION, fuse_pkgversion(), CKFS_HIREDIS, &buf);
 	stats_write(&m->stats, &buf);
 	return content_from_buf(&buf, ret);
 }

@@ -1,5 +1,6 @@
 #include "dispatch.h"
 
+#include "latency.h"
 #include "operations.h"
 
 #include <poll.h>
@@ -21,7 +22,9 @@ static void await_next(struct mount *m)
 	static void on_##name parameters \
 	{ \
 		struct mount *m = fuse_req_userdata(req); \
+		latency_begin(REQUEST_##name); \
 		ckfs_##name(m, __VA_ARGS__); \
+		latency_end(m); \
 		after; \
 	}
 
@@ -32,8 +35,6 @@ OPERATION(read, await_next(m), (fuse_req_t req, fuse_ino_t ino, size_t size, off
 OPERATION(release, await_next(m), (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
 OPERATION(getxattr, await_next(m), (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size), req, ino, name, size)
 OPERATION(listxattr, await_next(m), (fuse_req_t req, fuse_ino_t ino, size_t size), req, ino, size)
-OPERATION(forget, , (fuse_req_t req, fuse_ino_t ino, uint64_t nlookup), req, ino, nlookup)
-OPERATION(forget_multi, , (fuse_req_t req, size_t count, struct fuse_forget_data *forgets), req, count, forgets)
 OPERATION(statfs, , (fuse_req_t req, fuse_ino_t ino), req, ino)
 OPERATION(opendir, , (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi), req, ino, fi)
 OPERATION(readdir, , (fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi), req, ino, size, off, fi)
@@ -54,6 +55,17 @@ OPERATION(mkdir, , (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t 
 OPERATION(mknod, , (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device), req, parent, name, mode, device)
 OPERATION(symlink, , (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name), req, target, parent, name)
 OPERATION(link, , (fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname), req, ino, newparent, newname)
+
+/* These have no answer. */
+static void on_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	ckfs_forget(fuse_req_userdata(req), req, ino, nlookup);
+}
+
+static void on_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	ckfs_forget_multi(fuse_req_userdata(req), req, count, forgets);
+}
 
 #define READING \
 	.lookup = on_lookup, .forget = on_forget, .forget_multi = on_forget_multi, .getattr = on_getattr, .statfs = on_statfs, \

@@ -22,7 +22,7 @@ static int ask_to_store(struct request *request)
 static void answer_stored(struct request *request, int r)
 {
 	if (r < 0)
-		stats_add(&request->m->stats, errors, 1);
+		stats_count_error(&request->m->stats, -r);
 	request->m->reply->err(request->req, -r);
 }
 

@@ -4,6 +4,7 @@
 
 void reply_error(struct mount *m, fuse_req_t req, int r)
 {
-	stats_add(&m->stats, errors, 1);
-	m->reply->err(req, lack_tell(m, r));
+	const int error = lack_tell(m, r);
+	stats_count_error(&m->stats, error);
+	m->reply->err(req, error);
 }

@@ -85,6 +85,8 @@ static void finish(struct request *request, int r)
 	if (state != NEW)
 		request->m->reply->on_interrupt(request->req, NULL, NULL);
 	request->kind->answer(request, r);
+	if (state != NEW)
+		latency_count(request->m, &request->latency);
 	end(request);
 }
 
@@ -122,6 +124,7 @@ static struct request *begin_to_wait(struct request *request, int state)
 		return NULL;
 	}
 	memcpy(own, request, request->kind->size);
+	own->latency = latency_take();
 	own->wait.done = on_peeled;
 	own->work.run = on_asking_thread;
 	reply->on_interrupt(own->req, on_interrupt, own);

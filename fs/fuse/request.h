@@ -25,6 +25,7 @@
 #ifndef CKFS_FUSE_REQUEST_H
 #define CKFS_FUSE_REQUEST_H
 
+#include "latency.h"
 #include "reply.h"
 #include "retries.h"
 
@@ -80,6 +81,7 @@ struct request {
 	atomic_bool one_has_left; /* INTERRUPTED: the first of the two */
 	struct entry_wait wait;
 	struct work work;
+	struct latency latency; /* since it waits */
 	struct request *before, *after; /* protected by requests.lock */
 };
 

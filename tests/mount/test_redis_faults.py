@@ -51,6 +51,22 @@ def test_calls_of_a_server_that_is_lost_are_counted(mount):
     assert counted['ckfs_backend_calls_total{operation="find",result="unreachable"}'] >= 1
 
 
+def test_a_connection_in_place_of_a_lost_one_is_counted(mount):
+    with running() as server:
+        server.client().set("k", b"1")
+        m = mount(server.url)
+        assert read(m / "k") == b"1"
+        before = stats(m)
+        server.kill()
+        server.start()
+        server.client().set("k", b"2")
+        assert read(m / "k") == b"2"
+        after = stats(m)
+    assert before["ckfs_connections_total"] > 0
+    assert after["ckfs_reconnects_total"] > before["ckfs_reconnects_total"]
+    assert after["ckfs_connections_total"] > before["ckfs_connections_total"]
+
+
 def test_a_restart_between_two_requests_goes_unnoticed(mount):
     with running() as server:
         server.client().set("k", b"1")
