@@ -17,7 +17,15 @@ build build
 work=$(mktemp -d)
 mnt=$work/mnt
 mkdir "$mnt"
+end_redis() {
+	mountpoint -q "$work/redis/mnt" && fusermount3 -u "$work/redis/mnt"
+	if [ -s "$work/redis/pid" ]; then
+		kill "$(cat "$work/redis/pid")"
+		rm -f "$work/redis/pid"
+	fi
+}
 end() {
+	end_redis
 	mountpoint -q "$mnt" && fusermount3 -u "$mnt"
 	rm -rf "$work"
 }
@@ -26,6 +34,7 @@ trap end EXIT
 venv=$PWD/.venv/bin/python
 python() { "$venv" "$@"; }
 ckfs=$PWD/build/ckfs
+fill_redis=$PWD/tests/tour/fill_redis.py
 say "an application fills a cache (cachekit $(python -c 'import importlib.metadata as m; print(m.version("cachekit"))'), a table of 20 million rows among it)"
 python tests/tour/fill.py "$work/cache" 20000000
 cd "$work"
@@ -92,6 +101,21 @@ printf '\n$ ckfs -o master_key_file=key cache mnt\n'
 "$ckfs" -o master_key_file=key cache mnt
 show cat mnt/json/secret
 show "jq -c .seal mnt/meta/secret.json"
+
+if command -v redis-server >/dev/null || { need_packages redis-server && command -v redis-server >/dev/null; }; then
+	say "the same with a server: an application's Redis"
+	mkdir redis
+	redis-server --port 0 --unixsocket "$work/redis/socket" --save '' --dir "$work/redis" --daemonize yes --pidfile "$work/redis/pid" --loglevel warning >/dev/null
+	python "$fill_redis" "unix://$work/redis/socket"
+	printf '\n$ ckfs unix://redis/socket redis/mnt\n'
+	mkdir redis/mnt
+	"$ckfs" "unix://$work/redis/socket" redis/mnt
+	show ls redis/mnt redis/mnt/json
+	show cat redis/mnt/json/*
+	show "jq -c '.arrow | {rows, compression, columns}' redis/mnt/meta/*sales*"
+	show "grep -E '^ckfs_(connections_total|backend_calls_total.*find)' redis/mnt/.ckfs/stats"
+	end_redis
+fi
 
 if $keep; then
 	trap - EXIT
