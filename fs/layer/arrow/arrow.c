@@ -199,7 +199,7 @@ static int describe(const struct slice *file, struct flat *footer, struct buf *b
 /* Where the footer is. */
 static int find_footer(const struct slice *file, struct slice *ret, const char **ret_reason)
 {
-	uint8_t end[END_SIZE];
+	uint8_t end[END_SIZE] = {0};
 	uint32_t n = 0;
 	struct bytes rest = bytes_of(end, sizeof end);
 	int r = file->length < BEGINNING_SIZE + END_SIZE ? -EUCLEAN : slice_read(file, file->length - END_SIZE, end, sizeof end);
