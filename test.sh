@@ -101,7 +101,7 @@ fi
 # fault, so that warnings are errors only in the other builds, which have nearly all of its sources.
 if has_leg quick || has_leg plain; then
 	say "build: without libfuse"
-	build build-without-fuse -Dfuse=disabled --buildtype=plain
+	build build-without-fuse -Dwerror=$werror -Dfuse=disabled --buildtype=plain
 fi
 
 if has_leg quick; then leg "quick" build --stores file,redis -m "not (memory and once)" "${@:-${quick_tests[@]}}"; fi
