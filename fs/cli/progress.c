@@ -32,10 +32,10 @@ static bool has_ended(const struct progress *p, int ms)
 static void show(const struct progress *p)
 {
 	const uint64_t here = entries_decoded_bytes(p->entries);
-	fprintf(stderr, "\r\033[Kckfs: %.*s: ", PATH_SHOWN, p->text);
+	char of[32] = "";
 	if (here > 0 && here < p->size)
-		fprintf(stderr, "%llu of ", (unsigned long long)(here / MIB));
-	fprintf(stderr, "%llu MiB, %lld s", (unsigned long long)(p->size / MIB), (long long)(clock_ms() - p->began) / 1000);
+		snprintf(of, sizeof of, "%llu of ", (unsigned long long)(here / MIB));
+	fprintf(stderr, "\r\033[Kckfs: %.*s: %s%llu MiB, %lld s", PATH_SHOWN, p->text, of, (unsigned long long)(p->size / MIB), (long long)(clock_ms() - p->began) / 1000);
 	fflush(stderr);
 }
 

@@ -61,6 +61,7 @@ def messages(root: pathlib.Path) -> set[str]:
             if given[0] == "LOG_DEBUG" or call[0] == "fprintf(" and given[0] != "stderr":
                 continue
             format = next((text for text in (literal(argument, defines) for argument in given) if text is not None), None)
-            if format and is_telling(shown(format)):
+            # What is written over, on a terminal, tells of progress.
+            if format and not format.startswith("\r") and is_telling(shown(format)):
                 found.add(shown(format))
     return found
