@@ -97,6 +97,7 @@ SKIPS = (
     "this kernel has no Landlock",
     "this kernel has no seccomp",
     "Memcached takes no key of over 250 bytes",
+    "this libfuse, this kernel or this user has no passthrough",
 )
 
 

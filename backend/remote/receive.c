@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+_Static_assert(SPOOL_HEAD <= RECEIVE_SMALL, "a large value has so many");
+
 /* So many bytes of a value are hashed while they are still at hand. */
 #define PIECE ((size_t)256 << 10)
 
@@ -33,10 +35,22 @@ static void hash_free(XXH3_state_t **state)
 	XXH3_freeState(*state);
 }
 
-/* `hash`: NULL: it is not wanted. */
-static int receive_pieces(const struct receive *receive, uint64_t n, struct sink *to, XXH3_state_t *hash)
+/* The first of the n bytes, which tell where the others are to lie. */
+static int receive_first(const struct receive *receive, uint64_t n, struct spool_writer *writer, XXH3_state_t *hash)
 {
-	for (uint64_t at = 0; at < n;) {
+	uint8_t first[SPOOL_HEAD];
+	int r = receive->read(receive->from, first, sizeof first);
+	if (r == 0)
+		r = spool_begin_value(receive->spool, n, first, sizeof first, writer);
+	if (r == 0 && hash)
+		XXH3_128bits_update(hash, first, sizeof first);
+	return r;
+}
+
+/* The others, from `at` on. `hash`: NULL: it is not wanted. */
+static int receive_pieces(const struct receive *receive, uint64_t at, uint64_t n, struct sink *to, XXH3_state_t *hash)
+{
+	while (at < n) {
 		size_t piece = n - at < PIECE ? (size_t)(n - at) : PIECE;
 		int r = sink_room(to, piece);
 		if (r == 0)
@@ -64,9 +78,9 @@ int receive_value(const struct receive *receive, uint64_t n, XXH128_hash_t *ret_
 			return -ENOMEM;
 		XXH3_128bits_reset_withSeed(hash, receive->seed);
 	}
-	int r = spool_begin(receive->spool, n, false, &writer);
+	int r = receive_first(receive, n, &writer, hash);
 	if (r == 0)
-		r = receive_pieces(receive, n, &writer.sink, hash);
+		r = receive_pieces(receive, SPOOL_HEAD, n, &writer.sink, hash);
 	if (r == 0)
 		r = spool_end(&writer, ret);
 	if (r == 0 && hash)

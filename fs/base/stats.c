@@ -12,6 +12,7 @@ static const struct {
 	ROW(lookups, "ckfs_lookups_total", "counter", "Names looked up."),
 	ROW(getattrs, "ckfs_getattrs_total", "counter", "Attributes asked for."),
 	ROW(opens, "ckfs_opens_total", "counter", "Files opened."),
+	ROW(passthrough_opens, "ckfs_passthrough_opens_total", "counter", "Files opened that the kernel reads by itself (passthrough)."),
 	ROW(stale_opens, "ckfs_stale_opens_total", "counter", "Opens sent back to look the name up again."),
 	ROW(fills, "ckfs_fills_total", "counter", "Small files given to the page cache with their first open."),
 	ROW(reads, "ckfs_reads_total", "counter", "Read requests that the page cache did not answer."),

@@ -228,6 +228,12 @@ static int set_sandbox(struct options *o, const char *value)
 	return 0;
 }
 
+static int set_passthrough(struct options *o, const char *value)
+{
+	o->no_passthrough = strcmp(value, "no") == 0;
+	return o->no_passthrough || strcmp(value, "auto") == 0 ? 0 : -EINVAL;
+}
+
 static int set_log(struct options *o, const char *value)
 {
 	if (strcmp(value, "stderr") == 0)
@@ -330,6 +336,7 @@ const struct option_row option_rows[] = {
 	{"spool_dir=", "DIR", "where larger ones go, as unnamed files (/var/tmp)", set_spool_dir},
 	{"max_threads=", "N", "threads that answer requests (one a core, 2 to 10)", set_max_threads},
 	{"sandbox=", "on|off", "limit the daemon to what a mount needs (on where possible)", set_sandbox},
+	{"passthrough=", "auto|no", "the kernel reads fetched and decoded content itself (auto)", set_passthrough},
 	{"log=", "stderr|syslog", "where messages go (stderr with -f, else syslog)", set_log},
 	{"write", "", "entries can be removed, and stored in frame/", set_write},
 	{"ttl=", "SECONDS|never", "how long what is stored anew lives (never)", set_ttl},

@@ -1,6 +1,7 @@
 /* The versions of a cache that are being looked at, each by all who look at it. */
 #include "entry_private.h"
 
+#include "head.h"
 #include "steps.h"
 
 #include "ckfs/clock.h"
@@ -50,6 +51,7 @@ int entries_new(const struct entries_parts *parts, struct entries **ret)
 	e->spool = (struct spool){
 		.directory = parts->options->spool_dir,
 		.memory_max = parts->options->cache_size,
+		.head_of = value_head,
 		.make_room = make_room,
 		.arg = e,
 	};
@@ -109,6 +111,7 @@ void entries_free(struct entries *entries)
 	table_done(&entries->held);
 	learnt_free(entries->learnt);
 	decoded_free(entries->decoded);
+	spool_close_huge(&entries->spool);
 	pthread_mutex_destroy(&entries->lock);
 	free(entries);
 }

@@ -24,6 +24,11 @@ static void file_free(struct handle *handle)
 
 void file_close(struct mount *m, struct file *file)
 {
+	struct inode *inode = file->inode;
+	if (inode) {
+		passthrough_close(m, inode);
+		inode_let_go(m, inode->id, 1);
+	}
 	handle_free(&m->handles, &file->handle);
 	stats_add(&m->stats, open_files, -1);
 }
@@ -45,8 +50,8 @@ struct file *file_new(struct mount *m, struct draft *draft, struct fuse_file_inf
 	return file;
 }
 
-/* Takes the content, and a reference of its own to the entry, which may be NULL. */
-static void reply_open(struct mount *m, fuse_req_t req, struct entry *entry, struct content *content, bool afresh,
+/* Takes the content, and a reference of its own to the entry. Both that and the inode may be NULL: the content is made afresh. */
+static void reply_open(struct mount *m, fuse_req_t req, struct inode *inode, struct entry *entry, struct content *content, bool afresh,
 	struct fuse_file_info *fi)
 {
 	struct file *file = malloc(sizeof *file);
@@ -63,6 +68,8 @@ static void reply_open(struct mount *m, fuse_req_t req, struct entry *entry, str
 	/* An inode is a version: its pages are valid for ever. What is made afresh has no pages. */
 	fi->keep_cache = !afresh;
 	fi->direct_io = afresh;
+	if (!afresh && passthrough_open(m, inode, &file->content, fi))
+		file->inode = inodes_hold(m->inodes, inode->id);
 	if (m->reply->open(req, fi) == -ENOENT)
 		file_close(m, file);
 }
@@ -153,7 +160,7 @@ static void answer_open(struct request *request, int r)
 		fill_pages(m, o->inode, &content);
 		readahead_tune(m, view, content_size(&content));
 	}
-	reply_open(m, request->req, request->entry, &content, view->afresh, &o->fi);
+	reply_open(m, request->req, o->inode, request->entry, &content, view->afresh, &o->fi);
 }
 
 static void end_open(struct request *request)
@@ -170,7 +177,7 @@ static void open_stats(struct mount *m, fuse_req_t req, struct fuse_file_info *f
 	if (r < 0)
 		reply_error(m, req, r);
 	else
-		reply_open(m, req, NULL, &content, true, fi);
+		reply_open(m, req, NULL, NULL, &content, true, fi);
 }
 
 void ckfs_open(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -9,6 +9,7 @@ struct file {
 	struct entry *entry; /* a reference, for its attributes; NULL for .ckfs/stats and for a draft */
 	struct content content;
 	uint64_t size;
+	struct inode *inode; /* held: how it is open counts (passthrough.h); NULL: that does not matter */
 	struct draft *draft; /* a reference: it is written; NULL: it is a version, for reading */
 };
 

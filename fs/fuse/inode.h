@@ -40,6 +40,10 @@ struct inode {
 	_Atomic(struct draft *) draft; /* what is written to it, a reference; NULL: nobody has opened it for writing */
 	atomic_int_least64_t listed_until; /* monotonic ms: until then the kernel may open it without a lookup */
 
+	/* protected by mount.passthrough.lock */
+	unsigned open_count; /* where passthrough may be */
+	int backing;         /* how the kernel knows what backs it; 0: it is read by pages */
+
 	/* protected by the table's lock */
 	struct table_node by_id, by_what;
 	uint64_t lookups;

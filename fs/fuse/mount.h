@@ -5,6 +5,7 @@
 #include "handle.h"
 #include "inode.h"
 #include "lacks.h"
+#include "passthrough.h"
 #include "reply.h"
 #include "request.h"
 #include "retries.h"
@@ -31,6 +32,7 @@ struct mount {
 	struct retries retries;
 	struct timeouts timeouts;
 	struct lacks lacks;
+	struct passthrough passthrough;
 	struct handles handles; /* open files and directories */
 	struct requests requests; /* that ask */
 	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */

@@ -26,6 +26,10 @@ struct reply_ops {
 	/* As fuse_req_interrupt_func(): waits for an interrupt that is being handled, and calls `func` at once if there was one already. */
 	void (*on_interrupt)(fuse_req_t req, fuse_interrupt_func_t func, void *data);
 
+	/* The kernel shall read a descriptor by itself, and no more: backing_open() and backing_close(). */
+	int (*back)(struct mount *m, int fd);
+	void (*unback)(struct mount *m, int number);
+
 	/* As fuse_lowlevel_notify_store(): no answer, but told to the kernel as well. */
 	int (*store)(struct fuse_session *session, fuse_ino_t ino, off_t offset, struct fuse_bufvec *pages, enum fuse_buf_copy_flags flags);
 

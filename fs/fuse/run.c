@@ -41,7 +41,8 @@ static void tell_what_cannot_be_written(const struct options *options, const str
 int mount_run(struct options *options, int argc, char **argv, struct error *error)
 {
 	struct mount m = {.options = options, .arguments = argv, .ready_fd = -1, .unmounter = {.nowhere = -1, .socket = -1}, .timeouts.lock = PTHREAD_MUTEX_INITIALIZER,
-		.lacks.lock = PTHREAD_MUTEX_INITIALIZER, .handles.lock = PTHREAD_MUTEX_INITIALIZER, .requests.lock = PTHREAD_MUTEX_INITIALIZER};
+		.lacks.lock = PTHREAD_MUTEX_INITIALIZER, .handles.lock = PTHREAD_MUTEX_INITIALIZER, .requests.lock = PTHREAD_MUTEX_INITIALIZER,
+		.passthrough.lock = PTHREAD_MUTEX_INITIALIZER};
 	struct opened opened;
 	clock_gettime(CLOCK_REALTIME, &m.since);
 	m.generation = randombytes_random();
@@ -60,6 +61,8 @@ int mount_run(struct options *options, int argc, char **argv, struct error *erro
 		r = mountpoint_prepare(options, opened.source, error);
 	if (r == 0)
 		r = entries_new(&(struct entries_parts){.options = options, .backend = m.backend, .known = m.known, .stats = &m.stats, .keyring = m.keyring}, &m.entries);
+	if (r == 0)
+		spool_open_huge(entries_spool(m.entries));
 	if (r == 0)
 		r = inodes_new(&m.inodes);
 	if (r == 0 && m.backend->ops->remote)

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "backing.h"
 #include "buffers.h"
 #include "confine.h"
 #include "device.h"
@@ -69,6 +70,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_readahead = BUFFER_SIZE;
 	/* libfuse gives up when this is not what the mount was made with. */
 	conn->max_read = m->options->max_read;
+	passthrough_init(m, conn);
 	device_init(m, conn);
 	mounting.error = NULL;
 	if (m->ready_fd < 0)
@@ -97,6 +99,8 @@ static const struct reply_ops replies = {
 	.create = fuse_reply_create,
 	.write = fuse_reply_write,
 	.on_interrupt = fuse_req_interrupt_func,
+	.back = backing_open,
+	.unback = backing_close,
 	.store = fuse_lowlevel_notify_store,
 	.inval = fuse_lowlevel_notify_inval_inode,
 };

@@ -1,6 +1,7 @@
 #define FUSE_USE_VERSION 314
 #include "unmounter.h"
 
+#include "backing.h"
 #include "mountpoint.h"
 
 #include "ckfs/cleanup.h"
@@ -15,7 +16,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -53,15 +53,27 @@ static int let_go_of_descriptors(int socket, int connection)
 	return kept;
 }
 
-/* Until the daemon tells, or is no more. */
+static void obey(int socket, const struct order *order)
+{
+	int r = backing_obey(order);
+	if (order->content >= 0)
+		close(order->content);
+	if (order->connection >= 0)
+		close(order->connection);
+	/* Last: who waits for the connection to be closed shall not wait for this process. */
+	order_answer(socket, r);
+}
+
+/* Until the daemon tells to unmount, or is no more. */
 static bool is_told(int socket)
 {
-	char byte;
-	ssize_t n;
-	do
-		n = read(socket, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	return n == 1;
+	struct order order;
+	while (order_take(socket, &order) == 0) {
+		if (order.kind == ORDER_UNMOUNT)
+			return true;
+		obey(socket, &order);
+	}
+	return false;
 }
 
 /* Signals are for the daemon: those of a terminal, or of systemd, come to both. */
@@ -80,14 +92,15 @@ static void run(int socket, struct fuse_session *session, char **arguments, stru
 int unmounter_start(struct unmounter *unmounter, struct fuse_session *session, char **arguments, struct keyring *keyring)
 {
 	int sockets[2];
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
-		return -errno;
+	int r = order_sockets(sockets);
+	if (r < 0)
+		return r;
 	pid_t child = fork();
 	if (child == 0) {
 		run(sockets[1], session, arguments, keyring);
 		_exit(0);
 	}
-	int r = child < 0 ? -errno : 0;
+	r = child < 0 ? -errno : 0;
 	close(sockets[1]);
 	if (child < 0) {
 		close(sockets[0]);
@@ -139,7 +152,7 @@ void unmounter_end(struct unmounter *unmounter, struct fuse_session *session)
 	if (unmounter->nowhere >= 0 && (told || !due))
 		dup2(unmounter->nowhere, connection);
 	if (told)
-		(void)send(unmounter->socket, "", 1, MSG_NOSIGNAL);
+		(void)order_give(unmounter->socket, &(struct order){.kind = ORDER_UNMOUNT, .connection = -1, .content = -1});
 	if (unmounter->socket >= 0) {
 		close(unmounter->socket);
 		/* Not every container has somebody who does it. */

@@ -13,6 +13,9 @@ struct storage {
 	uint8_t *memory; /* NULL: fd */
 	size_t mapped;   /* bytes of the mapping that `memory` is; 0: it is from malloc */
 	bool secret;     /* wiped before it is let go */
+	int backing;     /* a descriptor of a part of `memory`; -1: none */
+	uint64_t backed_from, backed_length;
+	atomic_uint *backings; /* counts it */
 	atomic_uint_least64_t *counter;
 	uint64_t charged;
 	bool partial;    /* beyond `first`, what `whole` says */
@@ -26,7 +29,7 @@ static int storage_new(int fd, void *memory, const void *first, size_t n, struct
 	struct storage *s = malloc(sizeof *s + n);
 	if (!s)
 		return -ENOMEM;
-	*s = (struct storage){.first_length = n};
+	*s = (struct storage){.first_length = n, .backing = -1};
 	if (n > 0)
 		memcpy(s->first, first, n);
 	atomic_init(&s->refs, 1);
@@ -54,6 +57,14 @@ int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage
 		(*ret)->secret = secret;
 	}
 	return r;
+}
+
+void storage_back(struct storage *storage, int fd, uint64_t from, uint64_t length, atomic_uint *counter)
+{
+	storage->backing = fd;
+	storage->backed_from = from;
+	storage->backed_length = length;
+	storage->backings = counter;
 }
 
 int storage_new_partial(const void *first, size_t n, struct storage **ret)
@@ -95,6 +106,19 @@ struct storage *storage_ref(struct storage *storage)
 	return storage;
 }
 
+/* Whole pages are unmapped. */
+static void unmap(const struct storage *storage)
+{
+	size_t before = (uintptr_t)storage->memory % (uintptr_t)sysconf(_SC_PAGESIZE);
+	munmap(storage->memory - before, storage->mapped + before);
+}
+
+static void end_backing(const struct storage *storage)
+{
+	close(storage->backing);
+	atomic_fetch_sub(storage->backings, 1);
+}
+
 void storage_unref(struct storage *storage)
 {
 	if (!storage || atomic_fetch_sub(&storage->refs, 1) != 1)
@@ -110,8 +134,10 @@ void storage_unref(struct storage *storage)
 		close(storage->fd);
 	if (storage->secret)
 		sodium_memzero(storage->memory, storage->mapped);
+	if (storage->backing >= 0)
+		end_backing(storage);
 	if (storage->mapped)
-		munmap(storage->memory, storage->mapped);
+		unmap(storage);
 	else
 		free(storage->memory);
 	free(storage);
@@ -195,6 +221,15 @@ const uint8_t *slice_memory(const struct slice *slice)
 	const struct slice *whole = s ? whole_of(s) : NULL;
 	const uint8_t *memory = whole ? slice_memory(whole) : s ? s->memory : NULL;
 	return memory ? memory + slice->offset : NULL;
+}
+
+int slice_backing(const struct slice *slice)
+{
+	const struct storage *s = slice->storage;
+	const struct slice *whole = s ? whole_of(s) : NULL;
+	if (whole)
+		return slice_backing(&(struct slice){whole->storage, whole->offset + slice->offset, slice->length});
+	return s && slice->length > 0 && slice->offset == s->backed_from && slice->length == s->backed_length ? s->backing : -1;
 }
 
 /* What a filesystem says of its own disk in words that would be a verdict of the entry. */

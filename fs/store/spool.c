@@ -84,10 +84,18 @@ static void move_to(struct spool_writer *w, const struct spool_mapping *to, bool
 		spool_memory_hide(&w->at);
 }
 
+/* Whether content of this size is to be read by the kernel itself. What is secret is wiped at its end, whoever has it mapped then. */
+static bool is_to_be_backed(const struct spool_writer *w, uint64_t size)
+{
+	return w->spool->backs && !w->secret && size >= SPOOL_BACKED_MIN;
+}
+
 static int move_to_memory(struct spool_writer *w, uint64_t capacity, bool growing)
 {
 	struct spool_mapping to;
-	int r = spool_memory_new(capacity, w->at.granted, growing, &to);
+	const bool backed = is_to_be_backed(w, capacity);
+	const struct spool_claim claim = {.capacity = capacity, .granted = w->at.granted, .growing = growing, .backed = backed, .head = backed ? w->head : 0};
+	int r = spool_memory_new(w->spool, &claim, &to);
 	if (r == 0)
 		move_to(w, &to, false);
 	return r;
@@ -127,7 +135,7 @@ static int widen_mapping(struct spool_writer *w, uint64_t capacity)
 /* Address space for `capacity` bytes. What cannot fit in memory is on the disk from the beginning, so that nothing gives way to it. */
 static int widen(struct spool_writer *w, uint64_t capacity, bool growing)
 {
-	if (w->place != SPOOL_IN_HEAP && w->at.fd >= 0)
+	if (w->place != SPOOL_IN_HEAP && w->at.fd >= 0 && w->at.head == 0)
 		return widen_mapping(w, capacity);
 	if (!w->secret && capacity > w->spool->memory_max)
 		return move_to_disk(w, capacity);
@@ -191,7 +199,9 @@ static int try_room(struct spool_writer *w, uint64_t n, uint64_t capacity, bool 
 /* Room for n bytes, with address space for `capacity`. 0; -ENOMEM; as of spool_disk_new(). */
 static int make_room(struct spool_writer *w, uint64_t n, uint64_t capacity, bool growing)
 {
-	capacity = spool_whole_pages(capacity);
+	/* What lies behind a head ends where a page of its file does, not of memory. */
+	if (capacity > w->at.capacity)
+		capacity = spool_whole_pages(capacity);
 	int r = try_room(w, n, capacity, growing);
 	if (r == -ENOMEM && w->spool->make_room) {
 		give_way(w->spool, capacity - w->at.granted);
@@ -228,9 +238,9 @@ static int begin_small(struct spool_writer *w, uint64_t size)
 	return 0;
 }
 
-static int begin(struct spool *spool, uint64_t size, bool secret, bool growing, struct spool_writer *ret)
+static int begin(struct spool *spool, uint64_t size, uint64_t head, bool secret, bool growing, struct spool_writer *ret)
 {
-	*ret = (struct spool_writer){.sink.more = more, .spool = spool, .secret = secret, .at.fd = -1};
+	*ret = (struct spool_writer){.sink.more = more, .spool = spool, .secret = secret, .head = head, .at.fd = -1};
 	if (size > SIZE_LIMIT)
 		return -EFBIG;
 	/* Plain memory cannot be kept from a core dump, nor be locked alone. */
@@ -243,12 +253,24 @@ static int begin(struct spool *spool, uint64_t size, bool secret, bool growing, 
 
 int spool_begin(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret)
 {
-	return begin(spool, size, secret, false, ret);
+	return begin(spool, size, 0, secret, false, ret);
+}
+
+int spool_begin_value(struct spool *spool, uint64_t size, const void *first, size_t n, struct spool_writer *ret)
+{
+	const bool backed = spool->backs && size >= SPOOL_BACKED_MIN && spool->head_of;
+	int r = begin(spool, size, backed ? spool->head_of(first, n, size) : 0, false, false, ret);
+	if (r < 0)
+		return r;
+	r = spool_write(ret, first, n);
+	if (r < 0)
+		spool_abort(ret);
+	return r;
 }
 
 int spool_begin_growing(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret)
 {
-	return begin(spool, size, secret, true, ret);
+	return begin(spool, size, 0, secret, true, ret);
 }
 
 uint64_t spool_length(const struct spool_writer *writer)
@@ -283,6 +305,23 @@ static void trim(struct spool_writer *w)
 		discharge(w, w->charged - w->at.capacity);
 }
 
+/* Keeps the descriptor of content that is whole, or closes it. */
+static void end_descriptor(struct spool_writer *w, uint64_t length, struct storage *storage)
+{
+	struct spool *spool = w->spool;
+	const uint64_t head = w->at.head;
+	bool backed = w->place == SPOOL_IN_MEMORY && length > head && is_to_be_backed(w, length - head);
+	if (backed && atomic_fetch_add(&spool->backings, 1) >= spool->backings_max) {
+		atomic_fetch_sub(&spool->backings, 1);
+		backed = false;
+	}
+	if (backed)
+		storage_back(storage, w->at.fd, head, length - head, &spool->backings);
+	else
+		/* What is mapped stays when its descriptor is closed. */
+		close(w->at.fd);
+}
+
 int spool_end(struct spool_writer *writer, struct slice *ret)
 {
 	struct storage *storage;
@@ -297,11 +336,10 @@ int spool_end(struct spool_writer *writer, struct slice *ret)
 	if (r < 0)
 		return r;
 	storage_charge(storage, &writer->spool->memory_used, writer->charged);
+	if (mapped && writer->at.fd >= 0)
+		end_descriptor(writer, length, storage);
 	slice_new(storage, 0, length, ret);
 	storage_unref(storage);
-	/* What is mapped stays when its descriptor is closed. */
-	if (mapped && writer->at.fd >= 0)
-		close(writer->at.fd);
 	*writer = (struct spool_writer){.at.fd = -1};
 	return 0;
 }

@@ -1,7 +1,11 @@
 #include "spool_private.h"
 
+#include <fcntl.h>
 #include <sodium.h>
 #include <sys/mman.h>
+
+/* What the kernel maps at once, where it can. */
+#define HUGE_PAGE (UINT64_C(2) << 20)
 
 static uint64_t page_size(void)
 {
@@ -14,26 +18,63 @@ uint64_t spool_whole_pages(uint64_t n)
 }
 
 /* -1: there is none to be had, and plain memory has to do; a limit on the size of files counts here, too. */
-static int memfd_new(uint64_t size)
+static int file_new(const struct spool *spool, bool small_pages_do, uint64_t size)
 {
-	cleanup_close int fd = memfd_create("ckfs", MFD_CLOEXEC);
+	cleanup_close int fd = !spool->huge ? -1 : openat(spool->huge, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && small_pages_do)
+		fd = memfd_create("ckfs", MFD_CLOEXEC);
 	return fd >= 0 && ftruncate(fd, (off_t)size) < 0 ? -1 : steal_fd(&fd);
 }
 
-int spool_memory_new(uint64_t capacity, uint64_t granted, bool growing, struct spool_mapping *ret)
+/* Maps a file behind plain memory for a head, so that a huge page of the file begins where a huge page can be mapped. NULL without memory. */
+static uint8_t *map_behind(uint64_t head, int fd, uint64_t size)
 {
-	cleanup_close int fd = growing ? memfd_new(capacity) : -1;
-	int prot = fd < 0 ? PROT_NONE : PROT_READ | PROT_WRITE, flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-	void *memory = mmap(NULL, capacity, prot, flags | MAP_NORESERVE, fd, 0);
+	const uint64_t before = spool_whole_pages(head), all = before + size + HUGE_PAGE;
+	uint8_t *from = mmap(NULL, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (from == MAP_FAILED)
+		return NULL;
+	const uint64_t skipped = -((uintptr_t)from + before) % HUGE_PAGE;
+	uint8_t *file = from + skipped + before;
+	if (mmap(file, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd, 0) == MAP_FAILED ||
+		mprotect(file - before, before, PROT_READ | PROT_WRITE) < 0) {
+		munmap(from, all);
+		return NULL;
+	}
+	if (skipped > 0)
+		munmap(from, skipped);
+	munmap(file + size, HUGE_PAGE - skipped);
+	return file - head;
+}
+
+static int new_file(const struct spool_claim *claim, int *fd, struct spool_mapping *ret)
+{
+	const uint64_t head = claim->head, size = spool_whole_pages(claim->capacity - head);
+	uint8_t *memory;
+	if (head > 0)
+		memory = map_behind(head, *fd, size);
+	else
+		memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, *fd, 0);
+	if (!memory || memory == MAP_FAILED)
+		return -ENOMEM;
+	*ret = (struct spool_mapping){.memory = memory, .capacity = head + size, .granted = claim->granted, .head = head, .fd = steal_fd(fd)};
+	return 0;
+}
+
+int spool_memory_new(const struct spool *spool, const struct spool_claim *claim, struct spool_mapping *ret)
+{
+	const uint64_t capacity = claim->capacity, granted = claim->granted;
+	cleanup_close int fd = claim->growing || claim->backed ? file_new(spool, claim->growing, capacity - claim->head) : -1;
+	if (fd >= 0)
+		return new_file(claim, &fd, ret);
+	void *memory = mmap(NULL, capacity, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (memory == MAP_FAILED)
 		return -ENOMEM;
-	if (fd < 0)
-		(void)madvise(memory, capacity, MADV_HUGEPAGE);
-	if (fd < 0 && granted > 0 && mprotect(memory, granted, PROT_READ | PROT_WRITE) < 0) {
+	(void)madvise(memory, capacity, MADV_HUGEPAGE);
+	if (granted > 0 && mprotect(memory, granted, PROT_READ | PROT_WRITE) < 0) {
 		munmap(memory, capacity);
 		return -ENOMEM;
 	}
-	*ret = (struct spool_mapping){.memory = memory, .capacity = capacity, .granted = granted, .fd = steal_fd(&fd)};
+	*ret = (struct spool_mapping){.memory = memory, .capacity = capacity, .granted = granted, .fd = -1};
 	return 0;
 }
 
@@ -87,10 +128,16 @@ int spool_remap(struct spool_mapping *mapping, uint64_t capacity, bool secret)
 	return 0;
 }
 
+/* To the end of the page that the first n bytes end in. */
+static uint64_t to_page_end(const struct spool_mapping *mapping, uint64_t n)
+{
+	return n + -((uintptr_t)mapping->memory + n) % page_size();
+}
+
 bool spool_trim(struct spool_mapping *mapping, uint64_t length, bool secret)
 {
-	uint64_t needed = spool_whole_pages(length ? length : 1);
-	uint64_t kept = mapping->granted ? spool_whole_pages(mapping->granted) : needed;
+	uint64_t needed = to_page_end(mapping, length ? length : 1);
+	uint64_t kept = mapping->granted ? to_page_end(mapping, mapping->granted) : needed;
 	/* Address space goes first: then there is nothing but what was granted. */
 	if (kept < mapping->capacity)
 		(void)munmap(mapping->memory + kept, mapping->capacity - kept);
@@ -103,14 +150,15 @@ bool spool_trim(struct spool_mapping *mapping, uint64_t length, bool secret)
 		mapping->capacity = needed;
 		mapping->granted = mapping->granted < needed ? mapping->granted : needed;
 	}
-	return mapping->fd < 0 || ftruncate(mapping->fd, (off_t)needed) == 0;
+	return mapping->fd < 0 || ftruncate(mapping->fd, (off_t)(length > mapping->head ? length - mapping->head : 1)) == 0;
 }
 
 void spool_unmap(struct spool_mapping *mapping, bool secret)
 {
 	if (secret)
 		sodium_memzero(mapping->memory, mapping->granted);
-	munmap(mapping->memory, mapping->capacity);
+	const uint64_t before = (uintptr_t)mapping->memory % page_size();
+	munmap(mapping->memory - before, mapping->capacity + before);
 	if (mapping->fd >= 0)
 		close(mapping->fd);
 }

@@ -9,18 +9,23 @@
 
 uint64_t spool_whole_pages(uint64_t n);
 
+/* What a mapping is to be. */
+struct spool_claim {
+	uint64_t capacity, granted;
+	uint64_t head;   /* bytes that lie apart, before the file; only of what is backed */
+	bool growing;    /* it should be able to grow without being moved */
+	bool backed;     /* it should be a file with huge pages */
+};
+
 /* --- memory: spool_memory.c --- */
 
-/*
- * Makes a mapping whose first `granted` bytes may be written. `growing`: by way of a memfd, if there is one to be had, since that grows without being
- * moved. 0, -ENOMEM.
- */
-int spool_memory_new(uint64_t capacity, uint64_t granted, bool growing, struct spool_mapping *ret);
+/* Makes a mapping whose first `granted` bytes may be written: of a file of memory, if that is wanted and to be had. 0, -ENOMEM. */
+int spool_memory_new(const struct spool *spool, const struct spool_claim *claim, struct spool_mapping *ret);
 
 /* Lets more of it be written; of secret content, locked where that is allowed. 0, -ENOMEM. */
 int spool_memory_grant(struct spool_mapping *mapping, uint64_t to, bool secret);
 
-/* Makes a memfd longer. False where a limit on the size of files does not allow it. */
+/* Makes a file of memory longer. False where a limit on the size of files does not allow it. */
 bool spool_memory_lengthen(const struct spool_mapping *mapping, uint64_t capacity);
 
 /* Keeps secret content out of core dumps, and locks what may be written of it where that is allowed. */
@@ -28,10 +33,13 @@ void spool_memory_hide(const struct spool_mapping *mapping);
 
 /* --- both --- */
 
-/* Gives addresses to more of a memfd or a file, which is as long. The bytes may move. 0, -ENOMEM. */
+/* Gives addresses to more of a file, which is as long and has no head. The bytes may move. 0, -ENOMEM. */
 int spool_remap(struct spool_mapping *mapping, uint64_t capacity, bool secret);
 
-/* Takes what is behind `length` bytes off. A page stays: what is mapped is never empty. False: it still takes as much as it did. */
+/*
+ * Takes what is behind `length` bytes off, so that a file ends with them. A page stays: what is mapped is never empty. False: it still takes as
+ * much as it did.
+ */
 bool spool_trim(struct spool_mapping *mapping, uint64_t length, bool secret);
 
 /* Wiped, if it is secret. */

@@ -56,6 +56,7 @@ struct options {
 	bool has_spool_dir;  /* it was asked for, and is not the default */
 	unsigned max_threads;
 	enum sandbox_wish sandbox;
+	bool no_passthrough; /* the kernel reads no content by itself */
 	bool write;          /* entries can be stored and removed */
 	bool unchecked;      /* whatever is written is stored */
 	int64_t ttl;         /* seconds that a new entry lives; 0: for ever */

@@ -34,10 +34,16 @@ int storage_new_fd(int fd, const void *first, size_t n, struct storage **ret);
 int storage_new_memory(void *memory, struct storage **ret);
 
 /*
- * Storage over a mapping of nobody else's content, `mapped` bytes from mmap. Takes ownership of it.
+ * Storage over a mapping of nobody else's content, `mapped` bytes from mmap, which may begin within its first page. Takes ownership of it.
  * `secret`: it is wiped before it is let go. 0, -ENOMEM.
  */
 int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage **ret);
+
+/*
+ * Whoever has only a descriptor can read what lies `from` bytes into a mapping and is `length` bytes long: fd holds it and nothing else. Takes
+ * ownership of fd, and takes 1 off *counter when it is closed. Call it before the storage is shared.
+ */
+void storage_back(struct storage *storage, int fd, uint64_t from, uint64_t length, atomic_uint *counter);
 
 /*
  * Storage of which only the first n bytes are there (copied): what lies beyond reads as -ENODATA until it is
@@ -95,6 +101,9 @@ static inline struct slice slice_steal(struct slice *slice)
 
 /* The slice's bytes where they lie in memory; NULL when they have to be read. */
 const uint8_t *slice_memory(const struct slice *slice);
+
+/* A descriptor that holds the slice's bytes and nothing else; -1: there is none. It stays the storage's. */
+int slice_backing(const struct slice *slice);
 
 /*
  * Reads exactly n bytes at `offset` of the slice. 0; -ERANGE when they do not lie

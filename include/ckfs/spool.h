@@ -6,7 +6,11 @@
  * step as sink_room() is asked for them, so whoever writes asks before each piece. What could never fit in memory begins on the disk.
  *
  * Content of a claimed size gets huge pages: touching small ones for the first time costs more than decompressing
- * into them. Content that grows lies in a memfd, which grows without being moved, nor counting as private memory.
+ * into them. Content that grows lies in a file of memory, which grows without being moved, nor counting as private memory. Root has a tmpfs
+ * of its own for these (spool_open_huge()), whose files have huge pages, too; others have memfds, whose pages are small.
+ *
+ * Content is *backed* if it begins a file of that tmpfs and ends with it (slice_backing()): the kernel may then read and map it by itself. So
+ * what stands before a document in a fetched value lies apart from it, in plain memory, and the addresses of the two are adjacent.
  *
  * Content of sealed entries is secret: never on a disk, locked in memory where that is allowed, left out of
  * core dumps, and wiped. It may exceed cache_size by SPOOL_SECRET_MORE, since there is nowhere else to put it.
@@ -32,6 +36,12 @@
 /* Secret content has so many bytes when others have taken all of cache_size. */
 #define SPOOL_SECRET_MORE (UINT64_C(64) << 20)
 
+/* Smaller content is not backed: each takes a descriptor, and reading it takes two requests at most. */
+#define SPOOL_BACKED_MIN (UINT64_C(1) << 20)
+
+/* So many bytes of a value tell what stands before its document. */
+#define SPOOL_HEAD 4096
+
 /* The directory cannot be used. Users see EIO: it is no property of an entry. */
 #define SPOOL_UNUSABLE (-ENOTNAM)
 
@@ -41,6 +51,14 @@ struct spool {
 	atomic_uint_least64_t memory_used;
 	atomic_int trouble;    /* the errno of what the directory could not do; 0: content was whole there since */
 	atomic_uint losses;    /* how often that began */
+
+	int huge;              /* the directory of a tmpfs with huge pages; 0: there is none */
+	unsigned backings_max; /* descriptors that content may keep at one time */
+	atomic_uint backings;
+	atomic_bool backs;     /* the kernel reads backed content by itself: as much as possible is to be backed */
+
+	/* How many bytes stand before the document of a value of `size` bytes, as far as its first n tell. NULL: nobody can tell. */
+	uint64_t (*head_of)(const void *first, size_t n, uint64_t size);
 
 	/* Lets go of what is only kept until n more bytes fit, as far as that goes. NULL: nothing is kept. */
 	void (*make_room)(void *arg, uint64_t n);
@@ -52,6 +70,7 @@ struct spool_mapping {
 	uint8_t *memory;
 	uint64_t capacity; /* bytes of it that have addresses */
 	uint64_t granted;  /* bytes of these that may be written */
+	uint64_t head;     /* bytes of these that lie before those of fd */
 	int fd;            /* of a memfd or a file; -1: of none */
 };
 
@@ -62,11 +81,16 @@ struct spool_writer {
 	bool secret;
 	enum { SPOOL_IN_HEAP, SPOOL_IN_MEMORY, SPOOL_ON_DISK } place;
 	struct spool_mapping at; /* in the heap: plain memory */
+	uint64_t head;    /* bytes that lie apart where content is backed */
 	uint64_t charged; /* bytes that memory_used counts for it */
 };
 
 /* Whether a directory can be used, before there is a mount. 0; -errno, as the system has it, with the error set. */
 int spool_check(const char *directory, struct error *error);
+
+/* Makes the tmpfs with huge pages, where that is allowed (it takes root) and the kernel has it; before there is a sandbox. */
+void spool_open_huge(struct spool *spool);
+void spool_close_huge(struct spool *spool);
 
 /* Fills the text with what the directory could not do. */
 void spool_explain(const char *directory, int number, struct error *ret);
@@ -76,6 +100,9 @@ void spool_explain(const char *directory, int number, struct error *ret);
  * 0; -ENOMEM; -ENOSPC, -EMFILE, SPOOL_UNUSABLE. The writer does not move until it is ended; its memory does with each piece.
  */
 int spool_begin(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret);
+
+/* The same for a value of `size` bytes, whose first n are written: the head, of which they tell, lies apart. */
+int spool_begin_value(struct spool *spool, uint64_t size, const void *first, size_t n, struct spool_writer *ret);
 
 /* The same for content that will grow, from about `size` bytes. */
 int spool_begin_growing(struct spool *spool, uint64_t size, bool secret, struct spool_writer *ret);

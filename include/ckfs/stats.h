@@ -75,6 +75,7 @@ struct stats {
 	atomic_ullong lookups;
 	atomic_ullong getattrs;
 	atomic_ullong opens;
+	atomic_ullong passthrough_opens;
 	atomic_ullong stale_opens;
 	atomic_ullong fills;
 	atomic_ullong reads;
