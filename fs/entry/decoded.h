@@ -1,5 +1,5 @@
 /*
- * Decoded content that is kept, so that the next reader finds it: bounded by what the spool counts, least recently
+ * Decoded content and fetched values that are kept, so that the next reader finds it: bounded by what the spool counts, least recently
  * used first. What somebody holds stays whatever happens here.
  */
 #ifndef CKFS_DECODED_H
@@ -12,8 +12,8 @@
 
 #include <stdbool.h>
 
-/* What it is: the document (decrypted, decompressed, checked), or a rendering of it. */
-enum form { FORM_DOCUMENT, FORM_RENDERINGS };
+/* What it is: the document (decrypted, decompressed, checked), a rendering of it, or the stored value, as it was fetched. */
+enum form { FORM_DOCUMENT, FORM_VALUE, FORM_RENDERINGS };
 #define FORM_RENDERING(rendering) ((enum form)((int)FORM_RENDERINGS + (int)(rendering)))
 
 struct decoded;

@@ -26,18 +26,30 @@ int step_begin(struct entry *entry)
 
 /* --- the rest of a value that was found by its head --- */
 
-static int run_fetch(struct entry *entry, enum level level, unsigned *have)
+/* Whether what is shown lies in the value itself. What is decoded of it is kept by itself then, and one of the two is enough. */
+static bool shows_value(const struct entry *entry, enum level level, unsigned have)
 {
-	(void)level;
+	const bool lies_there = (have & HAVE_DOCUMENT) && !entry->opens && !entry->document.has_storage;
+	return level <= LEVEL_PAYLOAD_WHOLE || lies_there;
+}
+
+static int fetch(struct entry *entry, enum level level, unsigned have)
+{
 	struct entries *entries = entry->entries;
-	struct storage *storage = entry->stored.value.storage;
 	cleanup_slice struct slice whole = {0};
 	int r = 0;
-	if (!storage_is_whole(storage)) {
+	if (!decoded_get(entries->decoded, &entry->id, FORM_VALUE, &whole)) {
 		r = backend_fetch(entries->backend, &entry->key, &entry->stored, &entries->spool, &entry->cancel, &whole);
-		if (r == 0)
-			r = storage_complete(storage, &whole);
+		if (r == 0 && !entry->judged && shows_value(entry, level, have))
+			decoded_put(entries->decoded, &entry->id, FORM_VALUE, &whole);
 	}
+	return r < 0 ? r : storage_complete(entry->stored.value.storage, &whole);
+}
+
+static int run_fetch(struct entry *entry, enum level level, unsigned *have)
+{
+	struct storage *storage = entry->stored.value.storage;
+	int r = storage_is_whole(storage) ? 0 : fetch(entry, level, *have);
 	/* Somebody may have found this version whole meanwhile. */
 	if (r == -ESTALE && storage_is_whole(storage))
 		r = 0;
@@ -51,7 +63,7 @@ static uint64_t cost_of_fetch(struct entry *entry, enum level level, unsigned ha
 	(void)level;
 	(void)have;
 	/* It waits for a network, whatever the size. */
-	return storage_is_whole(entry->stored.value.storage) ? 0 : UINT64_MAX;
+	return storage_is_whole(entry->stored.value.storage) || decoded_has(entry->entries->decoded, &entry->id, FORM_VALUE) ? 0 : UINT64_MAX;
 }
 
 /* --- the payload --- */

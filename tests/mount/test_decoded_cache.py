@@ -368,3 +368,17 @@ def test_meta_decodes_no_large_document(cache, mnt):
     """Else `grep -r` over meta/ would decode a cache."""
     fill(cache, "k", mib=4)
     assert decoded_by(mnt, lambda: meta(mnt, name_of("k"))) == 0
+
+
+def fetches(m) -> float:
+    return stats(m)['ckfs_backend_calls_total{operation="fetch",result="ok"}']
+
+
+@pytest.mark.parametrize("path", ["raw/k", "frame/k", "arrow/k.arrow"])
+def test_a_value_is_fetched_once_for_readers_that_come_later(cache, mount, path):
+    """A file cache has nothing to fetch."""
+    store(cache, "k", pd.DataFrame({"a": range(100_000)}), ArrowSerializer(compression=None))
+    m = mount(cache)
+    first = slurp(m / path)
+    assert settled(m)
+    assert (slurp(m / path) == first, fetches(m)) == (True, 1 if cache.FETCHES else 0)
