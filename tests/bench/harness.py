@@ -72,6 +72,25 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def sum_table(table) -> None:
+    """All columns of an Arrow table."""
+    import pyarrow.compute
+
+    for column in table.columns:
+        pyarrow.compute.sum(column)
+
+
+def sum_columns(path: pathlib.Path) -> float:
+    """Seconds to map an Arrow file and sum all its columns."""
+    import pyarrow
+
+    def total() -> None:
+        with pyarrow.memory_map(str(path)) as source:
+            sum_table(pyarrow.ipc.open_file(source).read_all())
+
+    return seconds(total)
+
+
 def interleaved(runs: int, *sides: Callable[[], float]) -> list[list[float]]:
     """Measure the sides in turn, `runs` times, the first one first in every second run only."""
     results: list[list[float]] = [[] for _ in sides]

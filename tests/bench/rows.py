@@ -21,7 +21,7 @@ import served
 import service
 import without_mount
 import written
-from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, touch_memory
+from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, sum_columns, touch_memory
 
 MIB = 1 << 20
 NAMES = 100_000
@@ -68,19 +68,6 @@ def read_all(path: pathlib.Path) -> float:
         return seconds(read)
     finally:
         os.close(descriptor)
-
-
-def sum_columns(path: pathlib.Path) -> float:
-    """Seconds to map an Arrow file and sum all its columns."""
-    import pyarrow
-    import pyarrow.compute
-
-    def total() -> None:
-        with pyarrow.memory_map(str(path)) as source:
-            for column in pyarrow.ipc.open_file(source).read_all().columns:
-                pyarrow.compute.sum(column)
-
-    return seconds(total)
 
 
 def memory(bench: Bench) -> Iterator[Figure]:

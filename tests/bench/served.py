@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import pathlib
 import socket
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from harness import Figure, Mount, interleaved, mounted, one_cpu, run_quietly, seconds, touch_memory
+from harness import Figure, Mount, interleaved, mounted, one_cpu, run_quietly, seconds, sum_columns, sum_table, touch_memory
 
 MIB = 1 << 20
 LARGE = 256 * MIB
@@ -120,6 +121,62 @@ def large(bench) -> Iterator[Figure]:
     plain.unlink()
 
 
+def read_at(path: pathlib.Path, offsets: list[int]) -> float:
+    """Seconds to copy 4 KiB at each of these offsets out of a new mapping of a file."""
+
+    def read() -> None:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as area:
+            for offset in offsets:
+                area[offset : offset + SMALL_SIZE]
+
+    return seconds(read)
+
+
+def table(bench) -> Iterator[Figure]:
+    """An Arrow table of 256 MiB: mapped and summed on a fresh mount, and again; random reads of it."""
+    import numpy
+    import pyarrow
+    from cachekit.serializers.arrow_serializer import ArrowSerializer
+    from cachekit.serializers.base import SerializationMetadata
+    from cachekit.serializers.wrapper import SerializationWrapper
+
+    numbers = numpy.random.default_rng(1)
+    stored = pyarrow.table({f"c{i}": numbers.random(LARGE // 64) for i in range(8)})
+    serializer = ArrowSerializer(compression=None, return_format="arrow")
+    payload, metadata = serializer.serialize(stored)
+    plain = bench.scratch / "table.arrow"
+    plain.write_bytes(payload[payload.index(b"ARROW1") :])
+    offsets = [int(n) for n in numbers.integers(0, plain.stat().st_size - SMALL_SIZE, 20_000)]
+
+    with serving() as server:
+        server.client.set("table", SerializationWrapper.wrap(payload, metadata.to_dict(), "arrow"))
+
+        def cold() -> float:
+            with mount(bench, server) as m:
+                touch_memory(2 * LARGE)
+                return sum_columns(m.path / "arrow" / "table.arrow")
+
+        def sdk() -> float:
+            touch_memory(2 * LARGE)
+
+            def read() -> None:
+                got, header, _ = SerializationWrapper.unwrap(server.client.get("table"))
+                sum_table(serializer.deserialize(got, SerializationMetadata.from_dict(header)))
+
+            return seconds(read)
+
+        yield Figure("Redis, Arrow table of 256 MiB, mapped and summed on a fresh mount, against the SDK's own read", *interleaved(bench.runs, cold, sdk), goal=0.4)
+        with mount(bench, server) as m:
+            ours = m.path / "arrow" / "table.arrow"
+            for path in (ours, plain):
+                sum_columns(path)
+            sums = interleaved(bench.runs, lambda: sum_columns(ours), lambda: sum_columns(plain))
+            random = interleaved(bench.runs, lambda: read_at(ours, offsets), lambda: read_at(plain, offsets))
+    yield Figure("… again, against a plain file", *sums, goal=1.05)
+    yield Figure("… 20,000 random reads of 4 KiB in its mapping, against a plain file", *random, goal=1.1)
+    plain.unlink()
+
+
 def placements() -> list[tuple[str, Callable[[], contextlib.AbstractContextManager]]]:
     """On one CPU it repeats within a few percent; as it comes it is what users see."""
     return [(", all on one CPU", one_cpu), ("", contextlib.nullcontext)]
@@ -190,4 +247,4 @@ def listing(bench) -> Iterator[Figure]:
         yield Figure(f"Redis, `ls -l` of 100,000 keys, against the do-nothing filesystem{where}", attributes, null, goal=1.3)
 
 
-ROWS = {"redis-large": large, "redis-small": small, "redis-listing": listing}
+ROWS = {"redis-large": large, "redis-table": table, "redis-small": small, "redis-listing": listing}
