@@ -95,6 +95,11 @@ def test_completion_offers_the_schemes_of_help(complete, help_text):
         ("ckfs redis-s", ["redis-sentinel://"]),
         ("ckfs redis://host/0 TMP/c", ["TMP/cache"]),
         ("ckfs -f -o write TMP/cache TMP/c", ["TMP/cache"]),
+        ("ckfs ca", ["cat"]),
+        ("ckfs -d sta", ["stat"]),
+        ("ckfs TMP/cache sta", []),
+        ("ckfs ls TMP/", ["TMP/cache"]),
+        ("ckfs ls redis-s", ["redis-sentinel://"]),
     ],
 )
 def test_completion_knows_what_a_value_is(shell, line, offered, made, tmp):
