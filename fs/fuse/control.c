@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-int control_stats(struct mount *m, struct content *ret)
+static int make_stats(struct mount *m, struct content *ret)
 {
 	cleanup_buf struct buf buf = {0};
 	m->stats.inodes = (long long)inodes_count(m->inodes);
@@ -16,14 +16,23 @@ int control_stats(struct mount *m, struct content *ret)
 	return content_from_buf(&buf, ret);
 }
 
-/* Its size as of now; an open makes the file afresh. */
+int control_open(struct mount *m, struct content *ret)
+{
+	int r = make_stats(m, ret);
+	if (r == 0)
+		atomic_store(&m->stats_size, content_size(ret));
+	return r;
+}
+
+/* Its size as of the last open, so that who has it open is told the length of what is read there; as of now, where there was none. */
 static int attr_of_stats(struct mount *m, struct stat *ret)
 {
+	uint64_t size = atomic_load(&m->stats_size);
 	struct content content = {0};
-	int r = control_stats(m, &content);
+	int r = size == 0 ? make_stats(m, &content) : 0;
 	if (r < 0)
 		return r;
-	attr_of_file(m, INODE_STATS, content_size(&content), &m->since, ret);
+	attr_of_file(m, INODE_STATS, size ? size : content_size(&content), &m->since, ret);
 	content_done(&content);
 	return 0;
 }

@@ -4,8 +4,8 @@
 
 #include "mount.h"
 
-/* The counters as they are now. 0, -ENOMEM. */
-int control_stats(struct mount *m, struct content *ret);
+/* The counters as they are now, for who opens .ckfs/stats. 0, -ENOMEM. */
+int control_open(struct mount *m, struct content *ret);
 
 void control_lookup(struct mount *m, fuse_req_t req, const char *name);
 

@@ -173,7 +173,7 @@ static const struct request_kind open_kind = {.size = sizeof(struct opening), .a
 static void open_stats(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct content content = {0};
-	int r = control_stats(m, &content);
+	int r = control_open(m, &content);
 	if (r < 0)
 		reply_error(m, req, r);
 	else

@@ -29,6 +29,7 @@ struct mount {
 	struct entries *entries;
 	struct inodes *inodes;
 	struct stats stats;
+	_Atomic uint64_t stats_size; /* of .ckfs/stats, as it was opened last; 0: never */
 	struct retries retries;
 	struct timeouts timeouts;
 	struct lacks lacks;

@@ -11,7 +11,7 @@ from helpers import failure, read
 from redis_cluster import Cluster, Service, wait_for
 from redis_server import running, scripted  # noqa: F401 - a fixture
 from test_redis_source import complaint
-from waiting import PATIENCE
+from waiting import PATIENCE, until
 
 
 class Secret:
@@ -88,7 +88,7 @@ def test_announcements_come_again_soon(locked, secret, mount):
     secret.rotate("second")
     assert read(m / "k") == b"v"
     # Who is refused for good is asked again after 30 seconds.
-    wait_for(lambda: any(c["resp"] == "3" or c["sub"] == "1" for c in client.client_list() if c["name"].startswith("ckfs")), "it listens", 20)
+    assert until(lambda: any(c["resp"] == "3" or c["sub"] == "1" for c in client.client_list() if c["name"].startswith("ckfs")), 25)
     for i in range(20):
         client.set("k", str(i))
         assert read(m / "k") == str(i).encode()
