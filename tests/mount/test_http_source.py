@@ -65,6 +65,7 @@ def without_libcurl(ckfs) -> str:
     return str(path)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("source", [["https://localhost"], []], ids=["a URL", "the environment"])
 def test_a_build_without_libcurl_says_so(without_libcurl, tmp, source):
     (tmp / "point").mkdir()
@@ -73,6 +74,7 @@ def test_a_build_without_libcurl_says_so(without_libcurl, tmp, source):
     assert "this build has no HTTP" in result.stderr and "build ckfs with libcurl" in result.stderr and TOKEN not in result.stderr
 
 
+@pytest.mark.once
 def test_a_build_without_libcurl_loads_none(without_libcurl):
     libraries = subprocess.run(["ldd", without_libcurl], capture_output=True, text=True, check=True).stdout
     assert "libfuse3" in libraries and "libcurl" not in libraries

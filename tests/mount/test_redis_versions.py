@@ -102,7 +102,7 @@ def test_no_open_by_a_name_that_was_listed_is_stale(server, mount, size=100_000)
         client.mset(dict.fromkeys(keys, stamped(n, size)))
     assert [opener.communicate()[1] for opener in openers] == [""] * 3
     [stale] = [line for line in read(m / ".ckfs/stats").decode().splitlines() if line.startswith("ckfs_stale_opens_total")]
-    assert int(stale.split()[1]) > 100, "there was something to come back from"
+    assert int(stale.split()[1]) > 10, "there was something to come back from"
 
 
 def test_an_open_file_stays_what_it_was(source, db, mount):
