@@ -100,6 +100,7 @@ fi
 # What a system without libfuse gets: it has to compile, and little runs with it. It is not optimized, which is cheap; then compilers warn of what is no
 # fault, so that warnings are errors only in the other builds, which have nearly all of its sources.
 if has_leg quick || has_leg plain; then
+	need_packages systemd # for systemd-analyze
 	say "build: without libfuse"
 	build build-without-fuse -Dwerror=$werror -Dfuse=disabled --buildtype=plain
 fi
