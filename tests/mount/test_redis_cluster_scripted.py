@@ -185,7 +185,7 @@ def test_a_listing_comes_to_its_end_whatever_is_said_of_slots_that_move(scripted
     page = b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\nk\r\n"
     s = scripted({**VALUE, "GETRANGE": VALUE["GET"], "SCAN": page, "CLUSTER": lambda words: said[words[1]]})
     said[b"SLOTS"] = slots((0, SLOTS - 1, b"127.0.0.1", s.port))
-    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=3")
+    m = mount(f"redis-cluster://127.0.0.1:{s.port}", "timeout=1")
     listing = subprocess.run(["find", m / "raw", "-type", "f"], capture_output=True, text=True, timeout=PATIENCE)
     if targets == 1:
         assert (listing.stdout, listing.stderr) == (f"{m}/raw/k\n", "")

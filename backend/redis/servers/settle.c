@@ -96,7 +96,7 @@ static int read_targets(const char *text, const char *end, struct target **ret, 
 {
 	cleanup_free struct target *targets = NULL;
 	size_t count = 0, room = 0;
-	for (const char *at = text; (at = strstr(at, leaving)) != NULL;) {
+	for (const char *at = text; (at = memmem(at, (size_t)(end - at), leaving, sizeof leaving - 1)) != NULL;) {
 		at += sizeof leaving - 1;
 		if (end - at < ID_LENGTH)
 			break;
