@@ -17,7 +17,7 @@ build_targets=(fuzzers)
 CC=clang build $dir -Dfuzz=enabled -Db_sanitize=address,undefined -Db_lundef=false --buildtype=debugoptimized -Dc_args=-fsanitize=fuzzer-no-link
 if [ $# = 0 ]; then mapfile -t targets < <(basename -s .c -a tests/fuzz/fuzz_*.c); else targets=("$@"); fi
 
-found=$(mktemp -d "${TMPDIR:-/tmp}/ckfs-fuzz-XXXXXX")
+found=$(mktemp -d --suffix=-ckfs-fuzz)
 status=0
 for target in "${targets[@]}"; do
 	say "$target"

@@ -23,7 +23,7 @@ class MemcachedCache(Cache):
     KIND = "memcached"
     FETCHES = STORES_KEYS = True
     GONE_WITHIN = 3  # the server's clock goes in steps of a second, and began in the middle of one
-    EXPIRY_WITHIN = 3  # the server tells the seconds that are left, by that clock
+    EXPIRY_WITHIN = 3  # the server tells the seconds that are left, by that clock, which a busy machine lets go late
     LIFE_MAX = 2_592_000
 
     def __init__(self, server: Memcached, home: pathlib.Path):
