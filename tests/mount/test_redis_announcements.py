@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -189,6 +190,24 @@ def test_all_that_is_flushed_is_announced(source, server, db, mount):
         assert all(read(m / f"k{i}") == b"v" * 1000 for i in range(20))
         flush()
         assert all(failure(m / f"k{i}") == "ENOENT" for i in range(20))
+
+
+def time_of(directory) -> str:
+    """Of its last change, as the mount says and not the kernel."""
+    return subprocess.run(["stat", "--cached=never", "--format=%y %z", directory], capture_output=True, text=True, check=True).stdout
+
+
+def test_directories_keep_their_time_until_something_changes(source, server, db, mount):
+    """tar says of a directory that it has changed while it was read, and ends as if that were an error."""
+    db.mset({f"k{i}": noise(i * 37) for i in range(200)})
+    m = mount(source)
+    directories = [m.path, m / "raw", m / "frame"]
+    before = [time_of(d) for d in directories]
+    for d in directories[1:]:
+        for entry in os.scandir(d):
+            entry.stat()
+            read(entry.path)
+    assert [time_of(d) for d in directories] == before
 
 
 @pytest.mark.parametrize("size", [5, 100_000])

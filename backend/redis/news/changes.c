@@ -35,6 +35,12 @@ static uint64_t next_number(struct changes *changes)
 	return changes->last;
 }
 
+/* changes->lock is held. */
+static uint64_t next_change(struct changes *changes)
+{
+	return changes->changed = next_number(changes);
+}
+
 /* The slot of a key, or the free slot for it. The table is never more than half full. */
 static struct change_slot *slot_of(const struct changes *changes, uint64_t key)
 {
@@ -52,7 +58,7 @@ static uint64_t of(uint64_t key)
 
 static void note_all(struct changes *changes)
 {
-	changes->base = next_number(changes);
+	changes->base = next_change(changes);
 	/* To clear the memory of an empty table would be to use it. */
 	if (changes->count > 0)
 		memset(changes->slots, 0, SLOTS * sizeof *changes->slots);
@@ -68,7 +74,7 @@ void changes_note(struct changes *changes, uint64_t key)
 		slot = slot_of(changes, of(key));
 	}
 	changes->count += !slot->key;
-	*slot = (struct change_slot){of(key), next_number(changes)};
+	*slot = (struct change_slot){of(key), next_change(changes)};
 	pthread_mutex_unlock(&changes->lock);
 }
 
@@ -93,9 +99,9 @@ uint64_t changes_of(struct changes *changes, uint64_t key, struct timespec *ret_
 struct timespec changes_last(struct changes *changes)
 {
 	pthread_mutex_lock(&changes->lock);
-	uint64_t last = changes->last;
+	uint64_t changed = changes->changed;
 	pthread_mutex_unlock(&changes->lock);
-	return last ? time_of(last) : changes->since;
+	return changed ? time_of(changed) : changes->since;
 }
 
 uint64_t changes_unique(struct changes *changes)

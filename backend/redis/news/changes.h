@@ -24,8 +24,9 @@ struct changes {
 	pthread_mutex_t lock;
 	struct change_slot *slots;
 	size_t count;
-	uint64_t base; /* the number of keys that are not in the table */
-	uint64_t last;
+	uint64_t base;    /* the number of keys that are not in the table */
+	uint64_t last;    /* number that was given */
+	uint64_t changed; /* number of the last change; 0: there was none */
 	struct timespec since; /* when this began; constant */
 };
 
