@@ -23,6 +23,7 @@ void pool_init(struct pool *pool, const struct pool_ops *ops, const char *name, 
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&pool->returned, &attr);
+	pthread_cond_init(&pool->wished, &attr);
 	pthread_condattr_destroy(&attr);
 }
 
@@ -52,6 +53,7 @@ void pool_done(struct pool *pool)
 {
 	drop_idle(pool);
 	pthread_cond_destroy(&pool->returned);
+	pthread_cond_destroy(&pool->wished);
 	pthread_mutex_destroy(&pool->lock);
 }
 
@@ -192,7 +194,7 @@ static int take(struct pool *pool, uint64_t era, const void *wish, struct pooled
 	}
 	const int64_t look = clock_ms() + PROGRESS_MS;
 	const struct timespec at = {.tv_sec = look / 1000, .tv_nsec = look % 1000 * 1000000};
-	pthread_cond_timedwait(&pool->returned, &pool->lock, &at);
+	pthread_cond_timedwait(waits ? &pool->wished : &pool->returned, &pool->lock, &at);
 	return 1;
 }
 
@@ -274,8 +276,12 @@ static void give_back(struct pool *pool, struct pooled *c, bool is_dead)
 		pool->lost += 1 + pool->idle_count;
 		drop_idle(pool);
 	}
-	/* Not everyone who waits may want this one. */
-	pthread_cond_broadcast(&pool->returned);
+	/* Not everyone who has a wish may want this one. More than a hundred without one may wait, who would all wake up for it. */
+	pthread_cond_broadcast(&pool->wished);
+	if (is_dead)
+		pthread_cond_broadcast(&pool->returned);
+	else
+		pthread_cond_signal(&pool->returned);
 	pthread_mutex_unlock(&pool->lock);
 	if (!clean)
 		pool->ops->close(c);

@@ -68,7 +68,8 @@ struct pool {
 	atomic_uint_least64_t progress; /* counts what arrives on any connection */
 	atomic_bool in_trouble;  /* the last try to connect has failed */
 	pthread_mutex_t lock;
-	pthread_cond_t returned;
+	pthread_cond_t returned; /* for those who have no wish */
+	pthread_cond_t wished;   /* for those who have */
 	/* protected by lock */
 	struct pooled *idle[POOL_MAX];
 	unsigned idle_count, open_count; /* open: lent ones, and those that are being opened, too */

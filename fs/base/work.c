@@ -1,11 +1,19 @@
 #include "ckfs/work.h"
 
 #include "ckfs/cleanup.h"
+#include "ckfs/clock.h"
 #include "ckfs/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdlib.h>
+
+/* When nothing that is queued was begun for so long, all threads wait for something. */
+#define STUCK_MS 100
+
+/* So long a thread that was added for such work stays without any. */
+#define EXTRA_IDLE_MS 5000
 
 struct work_pool {
 	pthread_mutex_t lock;
@@ -13,7 +21,13 @@ struct work_pool {
 	/* protected by lock */
 	struct work *first, **last;
 	unsigned idle, queued, started;
+	uint64_t begun; /* counts work */
 	bool ending;
+	/* Of a pool that grows. */
+	unsigned extra, extra_max;
+	pthread_t guard;
+	pthread_cond_t woken; /* the guard */
+	bool has_guard, guard_sleeps;
 	unsigned thread_count;
 	pthread_t threads[];
 };
@@ -24,36 +38,119 @@ int work_pool_new(unsigned threads, struct work_pool **ret)
 	if (!pool)
 		return -ENOMEM;
 	pthread_mutex_init(&pool->lock, NULL);
-	pthread_cond_init(&pool->changed, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&pool->changed, &attr);
+	pthread_cond_init(&pool->woken, &attr);
+	pthread_condattr_destroy(&attr);
 	pool->last = &pool->first;
 	pool->thread_count = threads;
 	*ret = pool;
 	return 0;
 }
 
+void work_pool_grow(struct work_pool *pool, unsigned most)
+{
+	pool->extra_max = most - pool->thread_count;
+}
+
+/* pool->lock is held, but not while the work runs. */
+static void run_first(struct work_pool *pool)
+{
+	struct work *work = pool->first;
+	pool->first = work->next;
+	pool->queued--;
+	pool->begun++;
+	if (!pool->first)
+		pool->last = &pool->first;
+	pthread_mutex_unlock(&pool->lock);
+	work->run(work);
+	pthread_mutex_lock(&pool->lock);
+}
+
+static struct timespec time_at(int64_t ms)
+{
+	return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+}
+
+/* Waits for work until `end` (monotonic ms; -1: for ever). False: there is none by then. pool->lock is held, but not while it waits. */
+static bool wait_for_work(struct work_pool *pool, int64_t end)
+{
+	const struct timespec at = time_at(end);
+	int r = 0;
+	pool->idle++;
+	while (!pool->first && !pool->ending && r != ETIMEDOUT)
+		r = end < 0 ? pthread_cond_wait(&pool->changed, &pool->lock) : pthread_cond_timedwait(&pool->changed, &pool->lock, &at);
+	pool->idle--;
+	return pool->first;
+}
+
 static void *work_thread(void *arg)
 {
 	struct work_pool *pool = arg;
 	LOCK(&pool->lock);
-	for (;;) {
-		struct work *work = pool->first;
-		if (!work && pool->ending)
-			return NULL;
-		if (!work) {
-			pool->idle++;
-			pthread_cond_wait(&pool->changed, &pool->lock);
-			pool->idle--;
+	while (wait_for_work(pool, -1))
+		run_first(pool);
+	return NULL;
+}
+
+/* --- a pool that grows --- */
+
+static void *extra_thread(void *arg)
+{
+	struct work_pool *pool = arg;
+	pthread_detach(pthread_self());
+	LOCK(&pool->lock);
+	while (wait_for_work(pool, clock_ms() + EXTRA_IDLE_MS))
+		run_first(pool);
+	if (--pool->extra == 0)
+		pthread_cond_broadcast(&pool->changed);
+	return NULL;
+}
+
+/* pool->lock is held. */
+static void start_extra(struct work_pool *pool)
+{
+	pthread_t thread;
+	for (unsigned n = pool->queued; n > 0 && pool->extra < pool->extra_max && thread_start(&thread, extra_thread, pool) == 0; n--)
+		pool->extra++;
+}
+
+/* Looks, while something is queued, whether any of it is begun. */
+static void *guard_thread(void *arg)
+{
+	struct work_pool *pool = arg;
+	LOCK(&pool->lock);
+	while (!pool->ending) {
+		if (!pool->first) {
+			pool->guard_sleeps = true;
+			pthread_cond_wait(&pool->woken, &pool->lock);
+			pool->guard_sleeps = false;
 			continue;
 		}
-		pool->first = work->next;
-		pool->queued--;
-		if (!pool->first)
-			pool->last = &pool->first;
-		pthread_mutex_unlock(&pool->lock);
-		work->run(work);
-		pthread_mutex_lock(&pool->lock);
+		const uint64_t begun = pool->begun;
+		const int64_t look = clock_ms() + STUCK_MS;
+		const struct timespec at = time_at(look);
+		pthread_cond_timedwait(&pool->woken, &pool->lock, &at);
+		if (pool->begun == begun && clock_ms() >= look)
+			start_extra(pool);
 	}
+	return NULL;
 }
+
+/* Something was queued. pool->lock is held. */
+static void wake_guard(struct work_pool *pool)
+{
+	if (pool->extra_max == 0 || pool->started < pool->thread_count)
+		return;
+	if (!pool->has_guard)
+		pool->has_guard = thread_start(&pool->guard, guard_thread, pool) == 0;
+	else if (pool->guard_sleeps)
+		pthread_cond_signal(&pool->woken);
+}
+
+/* --- queueing --- */
 
 static bool start_thread(struct work_pool *pool)
 {
@@ -74,6 +171,7 @@ static bool queue(struct work_pool *pool, struct work *work)
 	pool->last = &work->next;
 	pool->queued++;
 	pthread_cond_signal(&pool->changed);
+	wake_guard(pool);
 	return true;
 }
 
@@ -106,7 +204,13 @@ void work_pool_stop(struct work_pool *pool)
 	pthread_mutex_lock(&pool->lock);
 	pool->ending = true;
 	pthread_cond_broadcast(&pool->changed);
+	pthread_cond_signal(&pool->woken);
+	while (pool->extra > 0)
+		pthread_cond_wait(&pool->changed, &pool->lock);
 	pthread_mutex_unlock(&pool->lock);
+	if (pool->has_guard)
+		pthread_join(pool->guard, NULL);
+	pool->has_guard = false;
 	/* None is started any more. */
 	for (; pool->started > 0; pool->started--)
 		pthread_join(pool->threads[pool->started - 1], NULL);
@@ -118,6 +222,7 @@ void work_pool_free(struct work_pool *pool)
 		return;
 	work_pool_stop(pool);
 	pthread_cond_destroy(&pool->changed);
+	pthread_cond_destroy(&pool->woken);
 	pthread_mutex_destroy(&pool->lock);
 	free(pool);
 }

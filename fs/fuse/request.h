@@ -35,8 +35,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Threads that wait for a remote backend. */
+/* Threads that wait for a remote backend. More, while all of them wait: for a server that has stopped, which nobody knows yet, so that others go on. */
 #define WAITER_THREADS 16
+#define WAITER_THREADS_MAX 128
 
 /* Threads for listings: fewer than there are connections to a server, so that others find one. */
 #define LISTER_THREADS 8

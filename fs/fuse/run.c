@@ -67,6 +67,8 @@ int mount_run(struct options *options, int argc, char **argv, struct error *erro
 		r = inodes_new(&m.inodes);
 	if (r == 0 && m.backend->ops->remote)
 		r = work_pool_new(WAITER_THREADS, &m.waiters);
+	if (m.waiters)
+		work_pool_grow(m.waiters, WAITER_THREADS_MAX);
 	if (r == 0)
 		r = work_pool_new(LISTER_THREADS, &m.listers);
 	if (r == 0 && options->write)

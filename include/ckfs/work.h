@@ -14,6 +14,12 @@ struct work_pool;
 /* Threads start with the first work. 0, -ENOMEM. */
 int work_pool_new(unsigned threads, struct work_pool **ret);
 
+/*
+ * Lets a pool grow up to `most` threads while all of its own wait, so that others need not wait as long as they do: when nothing that is queued was
+ * begun for 0.1 s. The others end after some seconds without work. Before the first work.
+ */
+void work_pool_grow(struct work_pool *pool, unsigned most);
+
 /* Runs what is queued to its end, and ends the threads. What is submitted from then on runs where it is submitted. */
 void work_pool_stop(struct work_pool *pool);
 

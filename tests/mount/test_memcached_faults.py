@@ -70,6 +70,26 @@ def test_a_stopped_server_times_out_and_does_not_hold_up_the_others(servers, mou
     assert [read(m / key) for key in of[1]] == [b"value of " + key.encode() for key in of[1]]
 
 
+def test_many_who_wait_for_a_stopped_server_do_not_hold_up_the_others(servers, mount):
+    """Before anybody knows that it has stopped."""
+    three = servers(3)
+    of = spread(three, 300)
+    m = mount(source_of(three), "timeout=60", "listed_ttl=0")
+    three[1].stop()
+    waiting = [subprocess.Popen(["cat", m / key], stderr=subprocess.DEVNULL) for key in of[1][:60]]
+    try:
+        assert all_wait(*waiting)
+        with taking():
+            for key in of[0][:40] + of[2][:40]:
+                assert read(m / key) == b"value of " + key.encode()
+    finally:
+        for process in waiting:
+            process.kill()
+            process.wait()
+        three[1].go_on()
+    assert until(lambda: not any(failure(m / key) for key in of[1]))
+
+
 def test_one_server_that_answers_is_enough_to_mount(servers, mount, ckfs):
     three = servers(3)
     of = spread(three)
