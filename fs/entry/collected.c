@@ -73,6 +73,9 @@ int collected_put(struct collected *collected, const void *bytes, size_t n, uint
 		r = c->file.fd < 0 ? put_in_spool(c, bytes, n, at) : bytes ? put_in_file(c, bytes, n, at) : 0;
 	if (r == 0 && at + n > c->filled)
 		c->filled = at + n;
+	/* A part of it may lie there now, where zeros are that need not be written. */
+	if (r < 0 && c->file.fd >= 0 && ftruncate(c->file.fd, (off_t)(c->file.offset + c->filled)) < 0)
+		r = -errno;
 	return r;
 }
 

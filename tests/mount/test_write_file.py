@@ -135,6 +135,24 @@ class TestTheFile:
         finally:
             subprocess.run(["umount", "-l", full], check=True)
 
+    def test_what_a_full_filesystem_took_of_a_write_is_in_nothing_that_begins_anew(self, cache, tmp, mount):
+        full, room = tmp / "full", 64 << 10
+        full.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "none", full], check=True)
+        try:
+            other = FileCache(full / "cache")
+            m = mount(str(other.dir), "write", "unchecked")
+            with open(m / "frame/k", "wb", buffering=0) as file:
+                with open(full / "more", "wb") as more:
+                    os.posix_fallocate(more.fileno(), 0, (1 << 20) - room)
+                assert outcome(file.write, b"y" * 2 * room) == "ENOSPC"
+                file.truncate(0)
+                os.pwrite(file.fileno(), b"end", 100)
+            assert other.value("k") == bytes(100) + b"end"
+            m.unmount()
+        finally:
+            subprocess.run(["umount", "-l", full], check=True)
+
 
 class TestHashes:
     def test_a_name_of_32_hex_digits_is_written_over(self, cache, mount):
