@@ -18,15 +18,16 @@ enum order_kind {
 struct order {
 	enum order_kind kind;
 	int32_t number;
+	uint32_t serial; /* of the one that order_take() gave */
 	int connection; /* to the kernel; -1: none is sent */
 	int content;    /* a descriptor; -1: none is sent */
 };
 
-/* Gives an order and waits for the answer: 0 or more, -errno. -ETIMEDOUT: no further order will get an answer that is its own. */
+/* Gives an order and waits for the answer: 0 or more, -errno. -ETIMEDOUT: it may be obeyed later, and its answer is dropped then. */
 int order_give(int socket, const struct order *order);
 
 /* The next order, and whose descriptors it brings are the caller's. 0; -1: there will be none. */
 int order_take(int socket, struct order *ret);
-void order_answer(int socket, int32_t answer);
+void order_answer(int socket, const struct order *order, int32_t outcome);
 
 #endif

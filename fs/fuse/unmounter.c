@@ -61,7 +61,7 @@ static void obey(int socket, const struct order *order)
 	if (order->connection >= 0)
 		close(order->connection);
 	/* Last: who waits for the connection to be closed shall not wait for this process. */
-	order_answer(socket, r);
+	order_answer(socket, order, r);
 }
 
 /* Until the daemon tells to unmount, or is no more. */

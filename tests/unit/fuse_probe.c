@@ -24,11 +24,14 @@
  *   returned NUMBER                waits until its thread has come back
  *   counts                         inodes, open files, promises
  *   outdated                       the inode whose attributes the kernel was told to ask for again
+ *   late                           what the process with privileges (order.h) is told to do next, after an order that it has answered too late: the
+ *                                  outcome of the late one, of the next one, and what that is to be
  *   stop                           the mount ends, as with SIGTERM
  *   end                            ends the probe, which exits with 1 when a request was not answered exactly once, or touched after its answer
  */
 #include "fs/fuse/mount.h"
 #include "fs/fuse/operations.h"
+#include "fs/fuse/order.h"
 
 #include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
@@ -38,6 +41,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define REQUESTS_MAX 256
 #define KEYS_MAX 16
@@ -736,6 +740,33 @@ static void print_counts(void)
 	printf("{\"inodes\": %zu, \"open_files\": %lld, \"promises\": %u}\n", inodes_count(m->inodes), (long long)m->stats.open_files, promises);
 }
 
+/* Answers each order with its number. */
+static void *obey(void *socket)
+{
+	struct order order;
+	while (order_take(*(int *)socket, &order) == 0)
+		order_answer(*(int *)socket, &order, order.number);
+	return NULL;
+}
+
+static void print_late(void)
+{
+	int sockets[2], number = 5, next;
+	pthread_t other;
+	if (order_sockets(sockets) < 0)
+		abort();
+	int late = order_give(sockets[0], &(struct order){.kind = ORDER_UNBACK, .number = number, .connection = -1, .content = -1});
+	if (pthread_create(&other, NULL, obey, &sockets[1]) != 0)
+		abort();
+	do
+		next = order_give(sockets[0], &(struct order){.kind = ORDER_BACK, .number = ++number, .connection = -1, .content = -1});
+	while (next == -ETIMEDOUT);
+	printf("[\"%s\", %d, %d]\n", strerrorname_np(-late), next, number);
+	close(sockets[0]);
+	pthread_join(other, NULL);
+	close(sockets[1]);
+}
+
 static void stop(void)
 {
 	requests_stop(&mount_);
@@ -761,6 +792,10 @@ static bool run(const char *line)
 	}
 	if (strcmp(name, "outdated") == 0) {
 		printf("%llu\n", (unsigned long long)outdated);
+		return true;
+	}
+	if (strcmp(name, "late") == 0) {
+		print_late();
 		return true;
 	}
 	if (strcmp(name, "counts") == 0) {

@@ -602,3 +602,12 @@ def test_who_comes_when_the_mount_has_ended_asks_nothing(remote):
     remote.ask("stop")
     assert [remote.do("lookup", FRAME, "k"), remote.do("statfs")] == [EINTR] * 2
     assert [remote.ask("calls find"), remote.ask("calls statfs")] == [0, 0]
+
+
+# The process with privileges
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_order(local):
+    """It would be the number of another file."""
+    late, outcome, number = local.ask("late")
+    assert (late, outcome) == ("ETIMEDOUT", number)
