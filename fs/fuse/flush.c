@@ -103,6 +103,11 @@ void release_draft(struct mount *m, fuse_req_t req, struct file *file)
 {
 	struct draft *draft = file->draft;
 	const bool is_last = draft_close(draft);
+	/* Who sets the length by a path (/proc/PID/fd) has no handle, and may be at it still. From now on there is none to come. */
+	if (is_last) {
+		draft_enter(draft, NULL);
+		draft_leave(draft);
+	}
 	if (is_last && (!draft->changed || draft->asked)) {
 		draft_log(draft);
 		draft_drop(draft);

@@ -12,13 +12,14 @@
  *   go POINT                       … go on
  *   calls POINT | waiting POINT    so many were made at this point, or wait there
  *
- *   [early|gone|poor] OPERATION …  a request, on a thread of its own. Its number is the answer. early: it is interrupted before it starts;
- *                                  gone: its caller is, when it is answered; poor: the first memory it asks for is not to be had
+ *   [early|gone|poor|paired] OPERATION …  a request, on a thread of its own. Its number is the answer. early: it is interrupted before it starts;
+ *                                  gone: its caller is, when it is answered; poor: the first memory it asks for is not to be had; paired: it
+ *                                  begins together with the next one that is
  *     lookup PARENT NAME, forget INO N, getattr INO, open INO, read NUMBER, release NUMBER (of the open), getxattr INO NAME, listxattr INO,
  *     opendir INO, readdir NUMBER OFFSET, readdirplus NUMBER OFFSET, releasedir NUMBER (of the opendir), statfs,
  *     create PARENT NAME, openw INO (to write, and truncate), openp INO (to write over a part), write NUMBER TEXT (of the open, at its beginning),
  *     flush NUMBER, fsync NUMBER,
- *     unlink PARENT NAME, setxattr INO EXPIRES
+ *     unlink PARENT NAME, setxattr INO EXPIRES, truncate INO LENGTH (by a path, without the open)
  *   interrupt NUMBER               as libfuse does
  *   reply NUMBER                   waits for the reply; null if there is none for two seconds
  *   returned NUMBER                waits until its thread has come back
@@ -43,7 +44,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REQUESTS_MAX 256
+#define REQUESTS_MAX 512
 #define KEYS_MAX 16
 #define REPLY_MS 2000
 #define TICK_NS 5000000
@@ -61,6 +62,7 @@ struct fuse_req {
 
 	bool gone; /* its caller, when it is answered */
 	bool poor;
+	bool paired;
 	char command[256];
 	pthread_t thread;
 	struct fuse_file_info file; /* of an open or opendir */
@@ -613,11 +615,28 @@ static bool call(struct fuse_req *req, const char *name, const char *first, cons
 		ckfs_fsync(m, req, 0, 0, file_of(first));
 	else if (strcmp(name, "unlink") == 0)
 		ckfs_unlink(m, req, ino, second);
+	else if (strcmp(name, "truncate") == 0)
+		ckfs_setattr(m, req, ino, &(struct stat){.st_size = offset}, FUSE_SET_ATTR_SIZE, NULL);
 	else if (strcmp(name, "setxattr") == 0)
 		ckfs_setxattr(m, req, ino, "user.ckfs.expires", second, strlen(second), 0);
 	else
 		return false;
 	return true;
+}
+
+/* So much later the second of a pair begins, in spins: each pair tries another moment. */
+#define LATER 128
+#define SPINS 96
+
+/* Waits without sleeping. */
+static void await_pair(void)
+{
+	static atomic_uint begun;
+	const unsigned mine = atomic_fetch_add(&begun, 1);
+	while (begun <= (mine | 1))
+		;
+	for (atomic_uint i = mine % 2 ? mine / 2 % LATER * SPINS : 0; i > 0; i--)
+		;
 }
 
 static void *req_thread(void *arg)
@@ -626,6 +645,8 @@ static void *req_thread(void *arg)
 	char name[32] = "", first[32] = "", second[192] = "";
 	sscanf(req->command, "%31s %31s %191s", name, first, second);
 	lacks_memory = req->poor;
+	if (req->paired)
+		await_pair();
 	if (!call(req, name, first, second))
 		fault(req, "no such command");
 	pthread_mutex_lock(&lock);
@@ -642,7 +663,8 @@ static void start(const char *command)
 	req->interrupted = strncmp(command, "early ", 6) == 0;
 	req->gone = strncmp(command, "gone ", 5) == 0;
 	req->poor = strncmp(command, "poor ", 5) == 0;
-	if (req->interrupted || req->gone || req->poor)
+	req->paired = strncmp(command, "paired ", 7) == 0;
+	if (req->interrupted || req->gone || req->poor || req->paired)
 		command = strchr(command, ' ') + 1;
 	snprintf(req->command, sizeof req->command, "%.255s", command);
 	if (req_count == REQUESTS_MAX - 1 || pthread_create(&req->thread, NULL, req_thread, req) != 0)

@@ -147,6 +147,19 @@ def test_two_who_close_a_file_at_the_same_time_get_the_same_answer(mount):
     mount.do("release", file.number)
 
 
+def test_who_sets_a_length_without_a_handle_while_the_last_one_goes_sets_it_or_is_told(mount):
+    """As with /proc/PID/fd. It would be zeros that are stored, or what lies in a descriptor that is another one's by then."""
+    for _ in range(50):
+        file = created(mount)
+        mount.do("write", file.number, "text")
+        assert mount.do("flush", file.number) == OK
+        setting, closing = mount.start("paired truncate", file.reply()["ino"], 3), mount.start("paired release", file.number)
+        was_set = "size" in setting.reply()
+        assert was_set or setting.reply() == {"error": "ESTALE"}
+        assert closing.reply() == OK
+        assert stored(mount) == (b"tex" if was_set else b"text")
+
+
 def test_a_handle_that_nobody_takes_leaves_nothing(mount):
     assert mount.start("gone create", FRAME, "k").reply()
     mount.put("j", 1)
