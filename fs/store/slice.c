@@ -59,6 +59,11 @@ int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage
 	return r;
 }
 
+void storage_trim(struct storage *storage, size_t mapped)
+{
+	storage->mapped = mapped;
+}
+
 void storage_back(struct storage *storage, int fd, uint64_t from, uint64_t length, atomic_uint *counter)
 {
 	storage->backing = fd;

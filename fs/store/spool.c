@@ -299,10 +299,11 @@ void spool_restart(struct spool_writer *writer)
 }
 
 /* Gives back what the content did not need. */
-static void trim(struct spool_writer *w)
+static void trim(struct spool_writer *w, struct storage *storage)
 {
 	if (spool_trim(&w->at, spool_length(w), w->secret) && w->charged > w->at.capacity)
 		discharge(w, w->charged - w->at.capacity);
+	storage_trim(storage, w->at.capacity);
 }
 
 /* Keeps the descriptor of content that is whole, or closes it. */
@@ -327,14 +328,14 @@ int spool_end(struct spool_writer *writer, struct slice *ret)
 	struct storage *storage;
 	const bool mapped = writer->place != SPOOL_IN_HEAP;
 	uint64_t length = spool_length(writer);
-	if (mapped)
-		trim(writer);
-	if (writer->place == SPOOL_ON_DISK)
-		spool_disk_works(writer->spool);
 	int r = mapped ? storage_new_mapping(writer->at.memory, writer->at.capacity, writer->secret, &storage)
 		       : storage_new_memory(writer->at.memory, &storage);
 	if (r < 0)
 		return r;
+	if (mapped)
+		trim(writer, storage);
+	if (writer->place == SPOOL_ON_DISK)
+		spool_disk_works(writer->spool);
 	storage_charge(storage, &writer->spool->memory_used, writer->charged);
 	if (mapped && writer->at.fd >= 0)
 		end_descriptor(writer, length, storage);

@@ -39,6 +39,9 @@ int storage_new_memory(void *memory, struct storage **ret);
  */
 int storage_new_mapping(void *memory, size_t mapped, bool secret, struct storage **ret);
 
+/* So many bytes of its mapping are left: the others were unmapped before it is shared. */
+void storage_trim(struct storage *storage, size_t mapped);
+
 /*
  * Whoever has only a descriptor can read what lies `from` bytes into a mapping and is `length` bytes long: fd holds it and nothing else. Takes
  * ownership of fd, and takes 1 off *counter when it is closed. Call it before the storage is shared.

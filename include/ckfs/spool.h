@@ -117,7 +117,7 @@ int spool_write(struct spool_writer *writer, const void *bytes, size_t n);
 /* Starts over. */
 void spool_restart(struct spool_writer *writer);
 
-/* Turns what was written into a slice, which takes it. 0, -ENOMEM. */
+/* Turns what was written into a slice, which takes it. 0; -ENOMEM, and it can be written on. */
 int spool_end(struct spool_writer *writer, struct slice *ret);
 
 /* Drops what was written and not taken; of a writer that is all zero, nothing. */

@@ -150,6 +150,24 @@ def test_a_call_that_fails_leaves_the_old_value_or_the_new_one(written, calls, r
     assert wrong == []
 
 
+@pytest.mark.parametrize("calls", [pytest.param("malloc", marks=pytest.mark.memory), "mmap", "pwrite"])
+def test_who_writes_on_after_a_call_that_failed_in_fsync_loses_nothing_of_it(written, calls):
+    number, first, failed = {**WRITING, **READING}[calls][0], 0, True
+    while failed:
+        first += 1
+        old, new, _ = written.write_large()
+        with open(written.m / "frame/k", "wb", buffering=0) as file:
+            half = file.write(new[: len(new) // 2])
+            written.failing.begin(calls, number, first)
+            with contextlib.suppress(OSError):
+                os.fsync(file.fileno())
+            written.failing.end()
+            failed = written.failing.seen >= first
+            while half < len(new):
+                half += file.write(new[half : half + 100_000])
+        assert written.cache.backend.get("k") == new, f"{calls} {first}: {written.failing.where}"
+
+
 def works(written) -> bool:
     value = written.value(50)
     try:
