@@ -133,7 +133,8 @@ static void *guard_thread(void *arg)
 		const int64_t look = clock_ms() + STUCK_MS;
 		const struct timespec at = time_at(look);
 		pthread_cond_timedwait(&pool->woken, &pool->lock, &at);
-		if (pool->begun == begun && clock_ms() >= look)
+		/* Who ends the pool waits for no thread that comes now. */
+		if (!pool->ending && pool->begun == begun && clock_ms() >= look)
 			start_extra(pool);
 	}
 	return NULL;

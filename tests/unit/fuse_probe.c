@@ -27,9 +27,12 @@
  *   outdated                       the inode whose attributes the kernel was told to ask for again
  *   late                           what the process with privileges (order.h) is told to do next, after an order that it has answered too late: the
  *                                  outcome of the late one, of the next one, and what that is to be
+ *   pools                          ends pools of threads that are about to grow
  *   stop                           the mount ends, as with SIGTERM
  *   end                            ends the probe, which exits with 1 when a request was not answered exactly once, or touched after its answer
  */
+#include "probe_pool.h"
+
 #include "fs/fuse/mount.h"
 #include "fs/fuse/operations.h"
 #include "fs/fuse/order.h"
@@ -840,6 +843,8 @@ static bool run(const char *line)
 		set_point(text, false, false, 0);
 	else if (strcmp(name, "interrupt") == 0)
 		interrupt(req);
+	else if (strcmp(name, "pools") == 0)
+		probe_pools();
 	else if (strcmp(name, "stop") == 0)
 		stop();
 	else

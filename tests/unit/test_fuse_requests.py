@@ -611,3 +611,11 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_that_of_the_next_order(l
     """It would be the number of another file."""
     late, outcome, number = local.ask("late")
     assert (late, outcome) == ("ETIMEDOUT", number)
+
+
+# Threads
+
+
+def test_a_pool_that_is_ended_when_it_is_about_to_grow_starts_no_thread(local):
+    """An address sanitizer hears of one that comes when the pool is gone."""
+    assert local.ask("pools") is None

@@ -1,0 +1,8 @@
+/* Pools of threads, for tests/unit/test_fuse_requests.py. */
+#ifndef CKFS_PROBE_POOL_H
+#define CKFS_PROBE_POOL_H
+
+/* Ends pools that are about to grow, on a machine that is busy. */
+void probe_pools(void);
+
+#endif
