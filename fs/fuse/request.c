@@ -101,9 +101,10 @@ static void on_interrupt(fuse_req_t req, void *data)
 	/* libfuse may call this while it is told of it, and goes on to use `req`: it cannot be answered here. */
 	if (moves(request, NEW, EARLY))
 		return;
+	/* Before it is answered: what was answered with EINTR must not be begun afterwards. */
+	request->cancelled = true;
 	bool asks = moves(request, ASKING, INTERRUPTED);
 	bool waits = !asks && moves(request, PEELING, INTERRUPTED);
-	request->cancelled = true;
 	if (!asks && !waits)
 		return;
 	request->m->reply->err(req, EINTR);

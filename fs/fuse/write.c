@@ -146,11 +146,17 @@ static const struct request_kind open_kind = {.size = sizeof(struct opening), .a
 static void open_draft(struct mount *m, fuse_req_t req, struct inode *inode, struct fuse_file_info *fi)
 {
 	struct draft *draft = inode->draft;
-	int r = draft_open(draft) ? join(draft, fi) : -ESTALE;
-	if (r == 0)
+	if (!draft_open(draft)) {
+		m->reply->err(req, ESTALE);
+		return;
+	}
+	int r = join(draft, fi);
+	if (r == 0) {
 		reply_open(m, req, draft, fi);
-	else
+	} else {
+		draft_close(draft);
 		m->reply->err(req, -r);
+	}
 }
 
 void open_to_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
