@@ -39,8 +39,9 @@ def zsh(script: pathlib.Path, line: str) -> list[str]:
         _arguments() {{ print -rl -- "$@"; {"state=options; return 1" if options else "return 0"}; }}
         _values() {{ print -rl -- "$@"; }}
         _alternative() {{ print -rl -- $schemes; }}
+        words=("${{@[2,-1]}}") CURRENT=$(($# - 1))
         . "$1"; {"" if options else "_ckfs_source"}"""
-    said = subprocess.run(["zsh", "-fc", stubs, "zsh", script], capture_output=True, text=True, check=True).stdout.splitlines()
+    said = subprocess.run(["zsh", "-fc", stubs, "zsh", script, *line.split(" ")], capture_output=True, text=True, check=True).stdout.splitlines()
     if options:
         return [name + "=" * bool(more) for name, more in re.findall(r"^([a-z_]+)\[.*(?<!\\)\](:?)", "\n".join(said), re.MULTILINE)]
     return [word for given in said for word in ([given] if "://" in given else re.findall(r"(?:^|[)*])(-[-\w]+)(?=[+[])", given))]
@@ -75,6 +76,15 @@ def test_completion_offers_the_flags_of_help(complete, ckfs):
     assert {word for word in complete("ckfs -") if word.startswith("-")} - {"-o"} == flags
 
 
+@pytest.mark.parametrize("command", ["ls", "cat", "stat", "name", "rm", "put"])
+def test_completion_offers_the_flags_of_a_command(complete, ckfs, command):
+    usage = subprocess.run([ckfs, command, "--help"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    flags = set(re.findall(r"\[(-[-\w]+)\]", usage)) | {"-h", "--help"}
+    if "options" in usage:
+        flags |= {"-d", "-o"}
+    assert {word for word in complete(f"ckfs {command} -") if word.startswith("-")} | (flags & {"-o"}) == flags
+
+
 def test_completion_offers_the_schemes_of_help(complete, help_text):
     assert schemes(" ".join(complete("ckfs "))) == schemes(help_text)
 
@@ -100,6 +110,12 @@ def test_completion_offers_the_schemes_of_help(complete, help_text):
         ("ckfs TMP/cache sta", []),
         ("ckfs ls TMP/", ["TMP/cache"]),
         ("ckfs ls redis-s", ["redis-sentinel://"]),
+        ("ckfs -o write ls redis-s", ["redis-sentinel://"]),
+        ("ckfs ls TMP/cache m", ["meta", "msgpack"]),
+        ("ckfs ls TMP/cache json TMP/", []),
+        ("ckfs cat TMP/cache TMP/", []),
+        ("ckfs name TMP/", []),
+        ("ckfs TMP/cache TMP/cache TMP/", []),
     ],
 )
 def test_completion_knows_what_a_value_is(shell, line, offered, made, tmp):
