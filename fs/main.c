@@ -53,6 +53,6 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	const bool is_helper = argc > 0 && mount_helper_is_called(argv[0]);
-	const bool is_command = !is_helper && argc > 1 && cli_has_command(argv[1]);
+	const bool is_command = !is_helper && cli_takes_line(argc, argv);
 	return is_command ? cli_main(argc, argv) : mount_main(argc, argv, is_helper);
 }

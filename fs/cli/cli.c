@@ -41,9 +41,17 @@ static const struct command *find_command(const char *word)
 	return NULL;
 }
 
-bool cli_has_command(const char *word)
+bool cli_takes_line(int argc, char **argv)
 {
-	return find_command(word);
+	int at = 1;
+	while (at < argc && argv[at][0] == '-' && argv[at][1] && strcmp(argv[at], "--") != 0)
+		at += strcmp(argv[at], "-o") == 0 ? 2 : 1;
+	if (at >= argc || !find_command(argv[at]))
+		return false;
+	char *command = argv[at];
+	memmove(argv + 2, argv + 1, (size_t)(at - 1) * sizeof *argv);
+	argv[1] = command;
+	return true;
 }
 
 static void print_help(const struct command *only)
@@ -66,6 +74,8 @@ void tell_failure(struct run *run, const char *what, int r, const char *reason)
 		reason = lack.text;
 	output_flush(&run->out);
 	buf_puts(&line, "ckfs: ");
+	if (!*what)
+		what = "''";
 	buf_escaped(&line, what, strlen(what), TOLD_PATH_MAX);
 	buf_printf(&line, ": %s%s%s\n", strerror(lack_errno(r)), reason ? ": " : "", reason ? reason : "");
 	if (!line.failed)

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Whether a word is one of them. */
-bool cli_has_command(const char *word);
+/* Whether the first word of a line that is no option is one of them. Then it moves before the options, to argv[1]. */
+bool cli_takes_line(int argc, char **argv);
 
 /* argv[1] is the command. The exit status: 0; 1 something failed; 2 wrong use. */
 int cli_main(int argc, char **argv);

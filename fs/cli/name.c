@@ -30,6 +30,6 @@ void cli_name(struct run *run)
 	for (int i = 0; i < run->line.operand_count; i++) {
 		int r = put_name(run, run->line.operands[i]);
 		if (r < 0)
-			tell_failure(run, *run->line.operands[i] ? run->line.operands[i] : "''", r, r == -EINVAL ? "an empty key has no name" : NULL);
+			tell_failure(run, run->line.operands[i], r, r == -EINVAL ? "an empty key has no name" : NULL);
 	}
 }

@@ -29,6 +29,8 @@ int place_of_path(const char *path, struct place *ret, const char **ret_reason)
 	const size_t first = strcspn(name, "/");
 	const unsigned view_id = view_of_directory(name, first);
 	*ret = (struct place){.view_id = VIEW_ROOT};
+	if (!*path)
+		return -ENOENT;
 	if (view_id < VIEW_COUNT) {
 		ret->view_id = view_id;
 		name = without_slashes(name + first);

@@ -46,7 +46,7 @@ char *screen_text(const char *name, unsigned *ret_width)
 
 void screen_put(struct output *out, const char *text, enum colour colour)
 {
-	static const char *const codes[] = {[COLOUR_DIM] = "\033[2m", [COLOUR_RED] = "\033[31m"}, end[] = "\033[0m";
+	static const char *const codes[] = {[COLOUR_DIM] = "\033[2m"}, end[] = "\033[0m";
 	const bool coloured = out->has_colours && colour != COLOUR_NONE;
 	if (coloured)
 		output_put(out, codes[colour], strlen(codes[colour]));

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-enum colour { COLOUR_NONE, COLOUR_DIM, COLOUR_RED };
+enum colour { COLOUR_NONE, COLOUR_DIM };
 
 /* Names that wait to be shown in columns. */
 struct screen {

@@ -66,8 +66,18 @@ static int parse_options(struct options *o, const char *list, struct error *erro
 	return 0;
 }
 
-static int parse_word(struct options *o, const char *word, const char **operands, int *count, struct error *error)
+static int parse_operand(const char *word, const char **operands, int *count, struct error *error)
 {
+	if (*count == 2)
+		return error_set(error, -EINVAL, "%.100s: one operand too many; usage: ckfs [options] [SOURCE] MOUNTPOINT", word);
+	operands[(*count)++] = word;
+	return 0;
+}
+
+static int parse_word(struct options *o, const char *word, bool may_be_option, const char **operands, int *count, struct error *error)
+{
+	if (!may_be_option || word[0] != '-' || !word[1])
+		return parse_operand(word, operands, count, error);
 	if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0)
 		o->help = true;
 	else if (strcmp(word, "-V") == 0 || strcmp(word, "--version") == 0)
@@ -76,12 +86,8 @@ static int parse_word(struct options *o, const char *word, const char **operands
 		o->foreground = true;
 	else if (strcmp(word, "-d") == 0)
 		o->foreground = o->debug = true;
-	else if (word[0] == '-' && word[1])
-		return error_set(error, -EINVAL, "%.100s: no such option; see ckfs --help", word);
-	else if (*count == 2)
-		return error_set(error, -EINVAL, "%.100s: one operand too many; usage: ckfs [options] [SOURCE] MOUNTPOINT", word);
 	else
-		operands[(*count)++] = word;
+		return error_set(error, -EINVAL, "%.100s: no such option; see ckfs --help", word);
 	return 0;
 }
 
@@ -172,11 +178,13 @@ static int parse_o(struct options *o, char *const *argv, int argc, int *i, struc
 int options_parse(int argc, char **argv, struct options *ret, struct error *error)
 {
 	const char *operands[2];
+	bool more = true;
 	int count = 0, r = begin(ret, error);
 	for (int i = 1; r == 0 && i < argc; i++) {
-		r = parse_o(ret, argv, argc, &i, error);
-		if (r == 1)
-			r = parse_word(ret, argv[i], operands, &count, error);
+		if (more && strcmp(argv[i], "--") == 0)
+			more = false;
+		else if (!more || (r = parse_o(ret, argv, argc, &i, error)) == 1)
+			r = parse_word(ret, argv[i], more, operands, &count, error);
 	}
 	if (r == 0)
 		r = refuse_shared_descriptor(ret, error);

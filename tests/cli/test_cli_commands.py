@@ -81,6 +81,7 @@ def test_a_path_may_be_written_as_others_are(cache, c, path):
         ("json/a/b", "ckfs: json/a/b: No such file or directory: there is no such directory; in the name of a key a slash is %2F"),
         ("json", "ckfs: json: Is a directory"),
         ("/", "ckfs: /: Is a directory"),
+        ("", "ckfs: '': No such file or directory"),
         ("k" * 256, f"ckfs: {'k' * 256}: File name too long"),
         (".ckfs", "ckfs: .ckfs: No such file or directory"),
         ("raw/bad", "ckfs: raw/bad: Structure needs cleaning: …"),
@@ -103,8 +104,25 @@ def test_each_failure_of_several_is_told(c, command):
     assert c.failure(command, "a", "b") == "ckfs: a: No such file or directory\nckfs: b: No such file or directory\n"
 
 
+@pytest.mark.parametrize("command", ["ls", "cat", "stat", "rm", "put"])
+def test_an_empty_path_names_nothing(c, command):
+    assert c.failure(command, "", options=("write",), stdin=subprocess.DEVNULL) == "ckfs: '': No such file or directory\n"
+
+
 def test_a_view_that_there_is_not_cannot_be_listed(c):
     assert c.failure("ls", "nope") == "ckfs: nope: Not a directory: VIEW is one of raw, frame, arrow, npy, msgpack, json, meta\n"
+
+
+@pytest.mark.parametrize("before", [[], ["-d"], ["-o", "unchecked"], ["-ounchecked", "-d"]], ids=" ".join)
+def test_options_may_stand_before_the_command(ckfs, cache, before):
+    cache.write("k", b"value of it")
+    ended = subprocess.run([ckfs, *before, "cat", cache.source, "k"], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr != b"") == (0, b"value of it", "-d" in before)
+
+
+def test_options_of_a_mount_may_not_stand_before_a_command(ckfs, cache):
+    ended = subprocess.run([ckfs, "-f", "ls", cache.source], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", "ckfs: -f: no such option\n")
 
 
 WRONG = {

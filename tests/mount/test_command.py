@@ -54,6 +54,17 @@ def test_options_may_follow_the_operands(command):
     assert os.stat(command.point / "key").st_mode & 0o777 == 0o644
 
 
+@pytest.mark.file_only
+def test_two_dashes_end_the_options(command):
+    point = command.tmp / "-mnt"
+    point.mkdir()
+    assert command("-o", "umask=022", "--", command.source, "-mnt").returncode == 0
+    try:
+        assert read(point / "key") == b"value"
+    finally:
+        subprocess.run(["fusermount3", "-u", point], check=True)
+
+
 def test_several_options_stand_in_one_word(command):
     command("-oumask=022,uid=12,gid=34", command.source, command.point)
     shown = os.stat(command.point / "key")
