@@ -200,3 +200,9 @@ def test_what_the_package_needs_is_what_the_build_needs():
         assert needed[library] == version
     asked = dict(re.findall(r"dependency\('([\w-]+)', version: '>=([\d.]+)'", (ROOT / "meson.build").read_text()))
     assert (asked["fuse3"], asked["libseccomp"], asked["libcurl"]) == ("3.14", "2.5", "7.87")
+
+
+def test_the_package_brings_each_document():
+    """All that README refers to; debhelper installs the manual by itself."""
+    brought = (ROOT / "debian/ckfs.docs").read_text().split()
+    assert sorted(brought) == sorted(["README.md", *(f"doc/{path.name}" for path in (ROOT / "doc").iterdir() if path.name != "ckfs.1")])
