@@ -262,6 +262,8 @@ static int mount_session(struct mount *m, struct error *error)
 	const struct error said = *error;
 	if (r < 0 && strstr(said.text, strerror(EAGAIN)))
 		error_set(error, r, "%.300s; is it the limit on processes and threads (ulimit -u)?", said.text);
+	if (r < 0 && access("/dev/fuse", F_OK) < 0 && errno == ENOENT)
+		error_set(error, r, "there is no /dev/fuse and nothing can be mounted: load it (modprobe fuse), give it to the container, or use ckfs ls, cat, stat (ckfs --help)");
 	return r;
 }
 

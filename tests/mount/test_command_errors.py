@@ -99,6 +99,12 @@ def test_a_mountpoint_inside_which_the_cache_lies_is_refused(command):
     assert complaint(command("cache", command.tmp), str(command.tmp)) == REFUSED
 
 
+def test_where_there_is_no_device_the_commands_are_named_that_need_none(command):
+    """As in a container."""
+    away = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"]), "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh", command.ckfs]
+    assert complaint(command(command.source, command.point, program=away), "/dev/fuse", "ckfs ls, cat, stat") == REFUSED
+
+
 @pytest.mark.parametrize("one, other", [(a, b) for a in SELECTORS for b in SELECTORS if a < b])
 def test_two_sources_in_the_environment_are_named(command, one, other):
     result = command(command.point, env={one: SELECTORS[one], other: SELECTORS[other]})
