@@ -79,7 +79,7 @@ static int entry_to_describe(struct mount *m, const struct inode *inode, bool wa
 
 struct xattr_request {
 	struct request request;
-	const struct inode *inode; /* held */
+	struct inode *inode;       /* held */
 	size_t size;               /* of the caller's buffer */
 	unsigned xattr;            /* GETXATTR: which */
 	bool wants_expiry;         /* it is one that tells when the entry expires */
@@ -128,8 +128,29 @@ static void answer_getxattr(struct request *request, int r)
 	buf_done(&buf);
 }
 
+/*
+ * How long the names of an inode's attributes were a moment ago. Who had too little room for them asks at once for their length, and then again for
+ * the names, as `ls -l` of Debian 13 does for each file. The length alone is no reason to ask the backend once more; the names are.
+ */
+#define NAMES_FRESH_MS 20
+#define NAMES_LENGTH_MAX 0xffff
+
+static void note_names(struct inode *inode, size_t length)
+{
+	if (length > 0 && length <= NAMES_LENGTH_MAX)
+		inode->names = (uint64_t)clock_ms() << 16 | length;
+}
+
+/* 0: that is not known any more. */
+static size_t noted_names(const struct inode *inode)
+{
+	const uint64_t names = inode->names;
+	return names && (uint64_t)clock_ms() - (names >> 16) < NAMES_FRESH_MS ? names & NAMES_LENGTH_MAX : 0;
+}
+
 static void answer_listxattr(struct request *request, int r)
 {
+	const struct xattr_request *x = container_of(request, struct xattr_request, request);
 	struct buf names = {0}, value = {0};
 	for (unsigned i = 0; r == 0 && i < ATTRIBUTE_COUNT; i++) {
 		value.length = 0;
@@ -138,10 +159,12 @@ static void answer_listxattr(struct request *request, int r)
 			buf_put(&names, attribute_name(i), strlen(attribute_name(i)) + 1);
 		}
 	}
+	if (r == 0 && !names.failed)
+		note_names(x->inode, names.length);
 	if (r < 0)
 		fail(request, r);
 	else
-		reply_value(container_of(request, struct xattr_request, request), &names);
+		reply_value(x, &names);
 	buf_done(&value);
 	buf_done(&names);
 }
@@ -164,6 +187,12 @@ static void start(struct xattr_request *x, fuse_ino_t ino, bool expiry)
 		if (x->inode)
 			inode_let_go(request->m, x->inode->id, 1);
 		request->m->reply->err(request->req, ENODATA);
+		return;
+	}
+	const size_t length = request->kind == &listxattr_kind && x->size == 0 ? noted_names(x->inode) : 0;
+	if (length > 0) {
+		request->m->reply->xattr(request->req, length);
+		inode_let_go(request->m, x->inode->id, 1);
 		return;
 	}
 	request->view_id = x->inode->view;
