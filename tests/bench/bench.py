@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ckfs", type=program, default="build/ckfs", help="the program (%(default)s)")
     parser.add_argument("--nullfs", type=program, default="build/tests/bench/nullfs", help="the baseline (%(default)s)")
+    parser.add_argument("--looks", type=program, default="build/tests/bench/looks", help="the calls of a first listing (%(default)s)")
     parser.add_argument("--rows", type=rows, default=list(ROWS), metavar=",".join(ROWS), help="only these rows")
     parser.add_argument("--size", type=size, default=1 << 30, help="size of the table (1G)")
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (%(default)s)")
@@ -65,7 +66,7 @@ def main() -> None:
     ckfs = [args.ckfs, "-f"]
     for option in args.options:
         ckfs += ["-o", option]
-    bench = Bench(ckfs, [args.nullfs, "-f"], scratch, args.size, args.runs)
+    bench = Bench(ckfs, [args.nullfs, "-f"], args.looks, scratch, args.size, args.runs)
     try:
         print(f"{machine(scratch)}; load {os.getloadavg()[0]:.1f} at the start\n\n{HEAD}", flush=True)
         for name in args.rows:

@@ -1,14 +1,16 @@
 /*
  * nullfs: a FUSE filesystem that does nothing, as the fair baseline of a listing.
  *
- *     nullfs [-f] [-o names=N,size=BYTES,timeout=SECONDS,max_threads=N,clone_fd] MOUNTPOINT
+ *     nullfs [-f] [-o names=N,size=BYTES,timeout=SECONDS,attributes=BYTES,file=PATH,max_threads=N,clone_fd] MOUNTPOINT
  *
  * One directory with N regular files of BYTES zeros. Names are 32 hex digits, as a
  * CacheKit file cache has them; names and attributes are computed, nothing is kept, so
  * what a listing costs here is the kernel, libfuse and the protocol and no more. Any name
  * can be created, and any file written to: the bytes are dropped, and so is the name.
  * Multi-threaded (libfuse's 10 threads, none of which ends by itself), READDIRPLUS where
- * the kernel asks for it, entries and attributes valid for SECONDS (default 1).
+ * the kernel asks for it, entries and attributes valid for SECONDS (default 1). The names of a
+ * file's extended attributes take BYTES, 0 by default: how often they are asked for depends on it.
+ * With file=PATH the bytes are not zeros but those of a plain file, read for each READ: one copy more.
  */
 #define FUSE_USE_VERSION 312
 
@@ -29,17 +31,23 @@
 
 #define NAME_DIGITS 32
 #define READ_MAX (1U << 20)
+#define ATTRIBUTES_MAX 4096U /* bytes of their names, in pieces of ATTRIBUTE_NAME */
+#define ATTRIBUTE_NAME 16U
 
 struct options {
 	uint64_t names;
 	uint64_t size;
 	unsigned timeout;
+	unsigned attributes;
+	char *file;
 };
 
 /* Set before the session starts, constant from then on. */
 static struct options options = {.names = 100000, .size = 4096, .timeout = 1};
 static struct timespec mounted_at;
 static const char zeros[READ_MAX];
+static char attribute_names[ATTRIBUTES_MAX];
+static int file_fd = -1; /* of options.file */
 
 /* Name number i is i * scatter modulo 2^64 in hex, twice: it looks like a hash, and it
  * can be taken back because scatter is odd. */
@@ -193,7 +201,18 @@ static void null_read(fuse_req_t req, fuse_ino_t inode, size_t length, off_t off
 	uint64_t left = (uint64_t)offset < options.size ? options.size - (uint64_t)offset : 0;
 	if (length > left)
 		length = (size_t)left;
-	fuse_reply_buf(req, zeros, length < READ_MAX ? length : READ_MAX);
+	length = length < READ_MAX ? length : READ_MAX;
+	if (file_fd < 0) {
+		fuse_reply_buf(req, zeros, length);
+		return;
+	}
+	/* Each thread keeps its own, as long as it lives: fresh memory would cost more than the copy. */
+	static _Thread_local char bytes[READ_MAX];
+	ssize_t n = pread(file_fd, bytes, length, offset);
+	if (n < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_buf(req, bytes, (size_t)n);
 }
 
 /* Written as in ckfs, whose writers go past the page cache. */
@@ -237,11 +256,24 @@ static void null_getxattr(fuse_req_t req, fuse_ino_t inode, const char *name, si
 
 static void null_listxattr(fuse_req_t req, fuse_ino_t inode, size_t size)
 {
-	(void)inode;
+	const unsigned length = inode == FUSE_ROOT_ID ? 0 : options.attributes;
 	if (size == 0)
-		fuse_reply_xattr(req, 0);
+		fuse_reply_xattr(req, length);
+	else if (size < length)
+		fuse_reply_err(req, ERANGE);
 	else
-		fuse_reply_buf(req, NULL, 0);
+		fuse_reply_buf(req, attribute_names, length);
+}
+
+/* One name after the other, each of ATTRIBUTE_NAME bytes with its end, the last one of what is left. */
+static void make_attribute_names(void)
+{
+	if (options.attributes > ATTRIBUTES_MAX)
+		options.attributes = ATTRIBUTES_MAX;
+	for (unsigned at = 0; at < options.attributes; at += ATTRIBUTE_NAME)
+		(void)snprintf(attribute_names + at, ATTRIBUTE_NAME, "user.null.%05u", at / ATTRIBUTE_NAME % 100000U);
+	if (options.attributes > 0)
+		attribute_names[options.attributes - 1] = '\0';
 }
 
 static const struct fuse_lowlevel_ops operations = {
@@ -263,6 +295,8 @@ static const struct fuse_opt option_table[] = {
 	{"names=%" SCNu64, offsetof(struct options, names), 0},
 	{"size=%" SCNu64, offsetof(struct options, size), 0},
 	{"timeout=%u", offsetof(struct options, timeout), 0},
+	{"attributes=%u", offsetof(struct options, attributes), 0},
+	{"file=%s", offsetof(struct options, file), 0},
 	FUSE_OPT_END,
 };
 
@@ -297,8 +331,18 @@ int main(int argc, char *argv[])
 	if (fuse_opt_parse(&args, &options, option_table, NULL) != 0 || fuse_parse_cmdline(&args, &cmdline) != 0)
 		goto out;
 	if (cmdline.mountpoint == NULL) {
-		fprintf(stderr, "usage: %s [-f] [-o names=N,size=BYTES,timeout=SECONDS,max_threads=N,clone_fd] MOUNTPOINT\n", argv[0]);
+		fprintf(stderr, "usage: %s [-f] [-o names=N,size=BYTES,timeout=SECONDS,attributes=BYTES,file=PATH,max_threads=N,clone_fd] MOUNTPOINT\n", argv[0]);
 		goto out;
+	}
+	make_attribute_names();
+	if (options.file) {
+		struct stat st;
+		file_fd = open(options.file, O_RDONLY | O_CLOEXEC);
+		if (file_fd < 0 || fstat(file_fd, &st) < 0) {
+			perror(options.file);
+			goto out;
+		}
+		options.size = (uint64_t)st.st_size;
 	}
 	struct fuse_session *session = fuse_session_new(&args, &operations, sizeof(operations), NULL);
 	if (session != NULL) {
@@ -307,6 +351,7 @@ int main(int argc, char *argv[])
 	}
 out:
 	free(cmdline.mountpoint);
+	free(options.file);
 	fuse_opt_free_args(&args);
 	return r;
 }

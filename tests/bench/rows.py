@@ -19,15 +19,15 @@ import material
 import memcached
 import served
 import service
+import untouched
 import without_mount
 import written
-from harness import Figure, Mount, Peak, interleaved, mounted, one_cpu, run_quietly, seconds, set_read_ahead, sum_columns, touch_memory
+from harness import READ_AHEAD_KB, Figure, Mount, Peak, interleaved, mounted, names_length, one_cpu, run_quietly, seconds, set_read_ahead, sum_columns, touch_memory
 
 MIB = 1 << 20
 NAMES = 100_000
 SMALL_ENTRIES = 2000
 SMALL_SIZE = 4096
-READ_AHEAD_KB = 512  # for the do-nothing filesystem: the kernel's 128 slow it down
 
 
 @dataclasses.dataclass
@@ -36,6 +36,7 @@ class Bench:
 
     ckfs: list[str]
     nullfs: list[str]
+    looks: str
     scratch: pathlib.Path
     size: int
     runs: int
@@ -44,10 +45,10 @@ class Bench:
     def table(self) -> material.Table:
         return material.make_table(self.scratch, self.size)
 
-    def mount(self, cache: pathlib.Path) -> contextlib.AbstractContextManager[Mount]:
-        return mounted([*self.ckfs, str(cache)], self.scratch)
+    def mount(self, cache: pathlib.Path, *options: str) -> contextlib.AbstractContextManager[Mount]:
+        return mounted([*self.ckfs, *options, str(cache)], self.scratch)
 
-    def mount_null(self, **options: int) -> contextlib.AbstractContextManager[Mount]:
+    def mount_null(self, **options: int | str) -> contextlib.AbstractContextManager[Mount]:
         settings = ",".join(f"{name}={value}" for name, value in options.items())
         return mounted([*self.nullfs, "-o", settings], self.scratch)
 
@@ -113,8 +114,8 @@ def cold(bench: Bench) -> Iterator[Figure]:
             touch_memory(bench.table.size * 9 // 8)
             return measure(mount)
 
-    def read_zeros() -> float:
-        with bench.mount_null(names=1, size=bench.table.size) as mount:
+    def read_null(**options: int | str) -> float:
+        with bench.mount_null(names=1, **options) as mount:
             set_read_ahead(mount.path, READ_AHEAD_KB)
             touch_memory(bench.table.size * 9 // 8)
             return read_all(next(mount.path.iterdir()))
@@ -122,18 +123,22 @@ def cold(bench: Bench) -> Iterator[Figure]:
     def open_and_read(path: pathlib.Path) -> float:
         return seconds(lambda: read_all(path))
 
-    root, arrow, whole, null, native = interleaved(
+    root, arrow, whole, null, copied, native = interleaved(
         bench.runs,
         lambda: fresh(lambda mount: read_all(mount.path / bench.table.hash)),
         lambda: fresh(lambda mount: read_all(bench.arrow(mount)), verified=True),
         lambda: fresh(lambda mount: open_and_read(bench.arrow(mount))),
-        read_zeros,
+        lambda: read_null(size=bench.table.size),
+        lambda: read_null(file=str(plain)),
         lambda: read_all(plain),
     )
     yield Figure("cold sequential read, root", root, native, goal=2.2)
     yield Figure("cold sequential read, `arrow/`, verified before", arrow, native, goal=2.2)
     yield Figure("cold sequential read, `arrow/`, with its verification", whole, native)
     yield Figure("for comparison: root against zeros from the do-nothing filesystem", root, null)
+    yield Figure("for comparison: zeros from the do-nothing filesystem, against the plain file", null, native)
+    yield Figure("for comparison: the plain file's bytes from the do-nothing filesystem, against the plain file", copied, native)
+    yield Figure("root against the plain file's bytes from the do-nothing filesystem", root, copied)
     sums = interleaved(
         bench.runs,
         lambda: fresh(lambda mount: sum_columns(bench.arrow(mount)), verified=True),
@@ -161,10 +166,25 @@ def column(bench: Bench) -> Iterator[Figure]:
             return took
 
     checked, unchecked, native = interleaved(bench.runs, fresh, lambda: fresh("-o", "verify=never"), lambda: mapped(table.plain))
+    def opened() -> float:
+        with bench.mount(table.cache, "-o", "verify=never") as mount:
+            return seconds(lambda: open_mapped(mount.path / "arrow" / f"{table.hash}.arrow"))
+
+    open_mapped(table.plain)  # what is loaded at the first time counts nowhere
+    alone, native_alone = interleaved(bench.runs, opened, lambda: seconds(lambda: open_mapped(table.plain)))
     shutil.rmtree(where)
     yield Figure("one of 32 columns mapped, fresh mount, with its verification", checked, native, goal=7)
-    yield Figure("one of 32 columns mapped, fresh mount, `verify=never`", unchecked, native, goal=3)
-    yield Figure("… and what the daemon was asked for, in times of the column's bytes", read, unit="times", goal=2.2, goal_is_ratio=False)
+    yield Figure("one of 32 columns mapped, fresh mount, `verify=never`", unchecked, native, goal=3 if bench.size > 512 * MIB else 4)
+    yield Figure("… and what the daemon was asked for, in times of the column's bytes", read, unit="times", goal=2.2 if bench.size > 512 * MIB else 3, goal_is_ratio=False)
+    yield Figure("the table opened alone, fresh mount, `verify=never`", alone, native_alone, goal=0.015, goal_is_ratio=False)
+
+
+def open_mapped(path: pathlib.Path) -> None:
+    """Maps a table and reads where all its columns are, and none of them."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(path)) as source:
+        pyarrow.ipc.open_file(source).read_all()
 
 
 def read_bytes(mount: Mount) -> int:
@@ -194,12 +214,36 @@ def listing(bench: Bench) -> Iterator[Figure]:
         yield Figure(f"`ls -l` of 100,000, fresh mount{where}", ours[0], null[0], goal=1.3)
         yield Figure(f"`ls -l` of 100,000, again{where}", ours[1], null[1], goal=1.3)
 
-    def on_fresh_mount() -> float:
-        with bench.mount(cache) as mount:
-            return run_quietly("ls", "-f", str(mount.path))
+    def on_fresh_mount(*command: str, options: tuple[str, ...] = ()) -> float:
+        with bench.mount(cache, *options) as mount:
+            return run_quietly(*command, str(mount.path))
 
-    fresh, native = interleaved(bench.runs, on_fresh_mount, functools.partial(run_quietly, "ls", "-f", str(cache)))
-    yield Figure("`ls -f`, fresh mount, against the native directory", fresh, native)
+    def on_null(*command: str, **options: int) -> float:
+        with bench.mount_null(names=NAMES, **options) as nullfs:
+            return run_quietly(*command, str(nullfs.path))
+
+    def looks_and_null() -> float:
+        return run_quietly(bench.looks, str(len(os.sched_getaffinity(0))), str(cache)) + on_null("ls", "-f")
+
+    with bench.mount(cache) as mount:
+        attributes = names_length(next(entry.path for entry in os.scandir(mount.path / "raw") if entry.is_file()))
+    for where, placed in ((", all on one CPU", one_cpu), ("", contextlib.nullcontext)):
+        with placed():
+            fresh, native, floor = interleaved(
+                bench.runs, lambda: on_fresh_mount("ls", "-f"), functools.partial(run_quietly, "ls", "-f", str(cache)), looks_and_null
+            )
+            long, short, plain, null = interleaved(
+                bench.runs,
+                lambda: on_fresh_mount("ls", "-l"),
+                lambda: on_fresh_mount("ls", "-l", options=("-o", "noxattr")),
+                functools.partial(run_quietly, "ls", "-l", str(cache)),
+                lambda: on_null("ls", "-l", attributes=attributes),
+            )
+        yield Figure(f"`ls -f`, fresh mount, against the native directory{where}", fresh, native, goal=3)
+        yield Figure(f"for comparison: a program with no more than the calls that it takes, and then `ls -f` of the do-nothing filesystem{where}", floor, native)
+        yield Figure(f"`ls -l`, fresh mount, against the native directory{where}", long, plain, goal=4)
+        yield Figure(f"… with `noxattr`{where}", short, plain, goal=2.5)
+        yield Figure(f"for comparison: `ls -l` of the do-nothing filesystem with as many attributes{where}", null, plain)
 
     with bench.mount(cache) as mount, bench.mount_null(names=NAMES) as nullfs:
         for path in (mount.path, nullfs.path, cache):
@@ -305,4 +349,5 @@ ROWS = {
     **memcached.ROWS,
     **service.ROWS,
     **without_mount.ROWS,
+    **untouched.ROWS,
 }

@@ -6,13 +6,15 @@ import contextlib
 import mmap
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-from harness import Figure, Mount, interleaved, mounted, one_cpu, run_quietly, seconds, sum_columns, sum_table, touch_memory
+import material
+from harness import READ_AHEAD_KB, Figure, Mount, interleaved, mounted, names_length, one_cpu, run_quietly, seconds, set_read_ahead, sum_columns, sum_table, touch_memory
 
 MIB = 1 << 20
 LARGE = 256 * MIB
@@ -59,9 +61,9 @@ def serving() -> Iterator[Server]:
             server.end()
 
 
-def mount(bench, server: Server) -> contextlib.AbstractContextManager[Mount]:
+def mount(bench, server: Server, *options: str) -> contextlib.AbstractContextManager[Mount]:
     """With room for the large value in memory, beside what the default keeps."""
-    return mounted([*bench.ckfs, "-o", "cache_size=1G", f"unix://{server.socket}"], bench.scratch)
+    return mounted([*bench.ckfs, "-o", "cache_size=1G", *options, f"unix://{server.socket}"], bench.scratch)
 
 
 def read_file(path: pathlib.Path, buffer: bytearray) -> None:
@@ -88,6 +90,29 @@ def drop_reply(server: Server, key: bytes, size: int) -> float:
         return seconds(get)
 
 
+def received(server: Server, key: bytes, size: int) -> memoryview:
+    """The reply of a GET, received straight into memory with huge pages: nothing that has to keep a value can take less."""
+    head = len(b"$%d\r\n" % size)
+    area = mmap.mmap(-1, head + size + 2, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):
+        area.madvise(mmap.MADV_HUGEPAGE)
+    reply = memoryview(area)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(server.socket))
+        s.sendall(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key))
+        at = 0
+        while at < len(reply):
+            at += s.recv_into(reply[at : at + MIB])
+    return reply[head : head + size]
+
+
+def receive_and_copy(server: Server, key: bytes, buffer: bytearray) -> None:
+    """Receives a value of LARGE bytes and copies it 1 MiB at a time to where a reader has it."""
+    value = received(server, key, LARGE)
+    for at in range(0, LARGE, MIB):
+        buffer[:] = value[at : at + MIB]
+
+
 def large(bench) -> Iterator[Figure]:
     """One value of 256 MiB: on a fresh mount, and again."""
     buffer = bytearray(MIB)
@@ -106,8 +131,24 @@ def large(bench) -> Iterator[Figure]:
             touch_memory(2 * LARGE)
             return seconds(lambda: server.client.get("large"))
 
-        cold, client, raw = interleaved(bench.runs, fresh, get, lambda: drop_reply(server, b"large", LARGE))
-        yield Figure("Redis, cold open and read of 256 MiB, against redis-py's GET", cold, client, goal=0.9)
+        def floor() -> float:
+            touch_memory(2 * LARGE)
+            return seconds(lambda: receive_and_copy(server, b"large", buffer))
+
+        def null() -> float:
+            with bench.mount_null(names=1, size=LARGE) as m:
+                set_read_ahead(m.path, READ_AHEAD_KB)
+                touch_memory(2 * LARGE)
+                return seconds(lambda: read_file(next(m.path.iterdir()), buffer))
+
+        cold, client, raw, copied, zeros = interleaved(bench.runs, fresh, get, lambda: drop_reply(server, b"large", LARGE), floor, null)
+        yield Figure("Redis, cold open and read of 256 MiB, against redis-py's GET", cold, client, goal=0.45)
+        yield Figure("for comparison: received into memory and copied from there once, against redis-py's GET", copied, client)
+        yield Figure(
+            "for comparison: received and dropped, then as many zeros read from the do-nothing filesystem, against redis-py's GET",
+            [a + b for a, b in zip(raw, zeros, strict=True)],
+            client,
+        )
         yield Figure("Redis, cold open and read of 256 MiB, against a socket that drops the reply", cold, raw)
         with mount(bench, server) as m:
             for path in (m.path / "large", plain):
@@ -117,7 +158,7 @@ def large(bench) -> Iterator[Figure]:
                 lambda: seconds(lambda: read_file(m.path / "large", buffer)),
                 lambda: seconds(lambda: read_file(plain, buffer)),
             )
-        yield Figure("Redis, warm open and read of 256 MiB, against a plain file", warm, native, goal=1.4)
+        yield Figure("Redis, warm open and read of 256 MiB, against a plain file", warm, native, goal=1.05)
     plain.unlink()
 
 
@@ -136,6 +177,7 @@ def table(bench) -> Iterator[Figure]:
     """An Arrow table of 256 MiB: mapped and summed on a fresh mount, and again; random reads of it."""
     import numpy
     import pyarrow
+    import xxhash
     from cachekit.serializers.arrow_serializer import ArrowSerializer
     from cachekit.serializers.base import SerializationMetadata
     from cachekit.serializers.wrapper import SerializationWrapper
@@ -165,7 +207,25 @@ def table(bench) -> Iterator[Figure]:
 
             return seconds(read)
 
-        yield Figure("Redis, Arrow table of 256 MiB, mapped and summed on a fresh mount, against the SDK's own read", *interleaved(bench.runs, cold, sdk), goal=0.4)
+        start = payload.index(b"ARROW1")
+        size = len(server.client.get("table"))
+
+        def floor(hashed: bool) -> float:
+            touch_memory(2 * LARGE)
+
+            def read() -> None:
+                value = received(server, b"table", size)
+                document = value[size - len(payload) + start :]
+                if hashed:
+                    xxhash.xxh3_64_digest(document)
+                sum_table(pyarrow.ipc.open_file(pyarrow.py_buffer(document)).read_all())
+
+            return seconds(read)
+
+        ours, client, hashed, bare = interleaved(bench.runs, cold, sdk, lambda: floor(True), lambda: floor(False))
+        yield Figure("Redis, Arrow table of 256 MiB, mapped and summed on a fresh mount, against the SDK's own read", ours, client, goal=0.4)
+        yield Figure("for comparison: received into memory, hashed and summed there, against the SDK's own read", hashed, client)
+        yield Figure("for comparison: received into memory and summed there, against the SDK's own read", bare, client)
         with mount(bench, server) as m:
             ours = m.path / "arrow" / "table.arrow"
             for path in (ours, plain):
@@ -180,6 +240,24 @@ def table(bench) -> Iterator[Figure]:
 def placements() -> list[tuple[str, Callable[[], contextlib.AbstractContextManager]]]:
     """On one CPU it repeats within a few percent; as it comes it is what users see."""
     return [(", all on one CPU", one_cpu), ("", contextlib.nullcontext)]
+
+
+def ask_each(server: Server, command: bytes, names: list[str]) -> float:
+    """Seconds that a GET of a small value takes, or a PING, one after the other from a bare socket."""
+    buffer = bytearray(2 * SMALL_SIZE)
+    requests = [b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(name), name.encode()) if command == b"GET" else b"PING\r\n" for name in names]
+    size = len(b"$%d\r\n\r\n" % SMALL_SIZE) + SMALL_SIZE if command == b"GET" else len(b"+PONG\r\n")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(server.socket))
+
+        def ask() -> None:
+            for request in requests:
+                s.sendall(request)
+                left = size
+                while left:
+                    left -= s.recv_into(buffer)
+
+        return seconds(ask) / len(names)
 
 
 def small(bench) -> Iterator[Figure]:
@@ -209,17 +287,24 @@ def small(bench) -> Iterator[Figure]:
 
             again: list[float] = []
             null_again: list[float] = []
-            cold, client, null = interleaved(
+            cold, client, null, bare, pings = interleaved(
                 bench.runs,
                 lambda: both(again),
                 lambda: seconds(lambda: [server.client.get(name) for name in names]) / len(names),
                 lambda: nothing(null_again),
+                lambda: ask_each(server, b"GET", names),
+                lambda: ask_each(server, b"PING", names),
             )
         what = "open + read + close of 4 KiB"
         yield Figure(f"Redis, {what}, fresh mount, against redis-py's GET{where}", cold, client, unit="µs", goal=1.5)
         yield Figure(f"Redis, {what}, again, against redis-py's GET{where}", again, client, unit="µs", goal=0.75)
         yield Figure(f"for comparison: {what} in the do-nothing filesystem, against redis-py's GET{where}", null, client, unit="µs")
         yield Figure(f"… again{where}", null_again, client, unit="µs")
+        yield Figure(f"Redis, {what}, fresh mount, against the do-nothing filesystem{where}", cold, null, unit="µs", goal=1)
+        yield Figure(f"… again{where}", again, null_again, unit="µs", goal=1)
+        both_cold, both_again = ([a + b for a, b in zip(x, y, strict=True)] for x, y in ((null, bare), (null_again, pings)))
+        yield Figure(f"Redis, {what}, fresh mount, against the do-nothing filesystem and a GET from a bare socket, one after the other{where}", cold, both_cold, unit="µs")
+        yield Figure(f"… again, against the do-nothing filesystem and a PING{where}", again, both_again, unit="µs")
 
 
 def listing(bench) -> Iterator[Figure]:
@@ -229,12 +314,12 @@ def listing(bench) -> Iterator[Figure]:
             for i in range(0, KEYS, 10_000):
                 server.client.mset({f"ns:bench:func:app.load:args:{n}": b"\x00" * 100 for n in range(i, i + 10_000)})
 
-            def on_fresh_mount(*command: str, server: Server = server) -> float:
-                with mount(bench, server) as m:
+            def on_fresh_mount(*command: str, server: Server = server, options: tuple[str, ...] = ()) -> float:
+                with mount(bench, server, *options) as m:
                     return run_quietly(*command, str(m.path / "raw"))
 
-            def on_null() -> float:
-                with bench.mount_null(names=KEYS) as nullfs:
+            def on_null(**options: int) -> float:
+                with bench.mount_null(names=KEYS, **options) as nullfs:
                     return run_quietly("ls", "-l", str(nullfs.path))
 
             names, scan = interleaved(
@@ -242,9 +327,24 @@ def listing(bench) -> Iterator[Figure]:
                 lambda: on_fresh_mount("ls", "-f"),
                 lambda: run_quietly("redis-cli", "-s", str(server.socket), "--scan"),
             )
-            attributes, null = interleaved(bench.runs, lambda: on_fresh_mount("ls", "-l"), on_null)
+            native = bench.scratch / "native"
+            material.make_files(native, [f"ns:bench:func:app.load:args:{n}" for n in range(KEYS)], b"\x00" * 100)
+            with mount(bench, server) as m:
+                length = names_length(next(entry.path for entry in os.scandir(m.path / "raw")))
+            attributes, bare, null, asked, plain = interleaved(
+                bench.runs,
+                lambda: on_fresh_mount("ls", "-l"),
+                lambda: on_fresh_mount("ls", "-l", options=("-o", "noxattr")),
+                on_null,
+                lambda: on_null(attributes=length),
+                lambda: run_quietly("ls", "-l", str(native)),
+            )
+            shutil.rmtree(native)
         yield Figure(f"Redis, `ls -f` of 100,000 keys, against `redis-cli --scan`{where}", names, scan, goal=0.8)
         yield Figure(f"Redis, `ls -l` of 100,000 keys, against the do-nothing filesystem{where}", attributes, null, goal=1.3)
+        yield Figure(f"Redis, `ls -l` of 100,000 keys, against `ls -l` of as many files{where}", attributes, plain, goal=4)
+        yield Figure(f"… with `noxattr`{where}", bare, plain, goal=2.5)
+        yield Figure(f"for comparison: `ls -l` of the do-nothing filesystem with as many attributes, against `ls -l` of as many files{where}", asked, plain)
 
 
 ROWS = {"redis-large": large, "redis-table": table, "redis-small": small, "redis-listing": listing}
