@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import gzip
 import os
@@ -294,6 +295,29 @@ def test_who_waits_can_be_interrupted_and_the_mount_ended(service, mount):  # no
         with taking():
             m.process.send_signal(signal.SIGTERM)
             assert (m.process.wait(PATIENCE), reader.wait(PATIENCE) != 0) == (0, True)
+
+
+def test_many_who_wait_for_a_silent_service_hold_up_nobody_who_asks_nothing_of_it(service, mount):  # noqa: F811
+    m = patient(service, mount)
+    keys = [f"k{i}" for i in range(40)]
+    service.data |= dict.fromkeys(["open", *keys], Stored(VALUE))
+    with open(m / "open", "rb") as file, contextlib.ExitStack() as silent:
+        for key in keys:
+            silent.enter_context(held(service, key))
+        waiting = [subprocess.Popen(["cat", m / key], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for key in keys]
+        try:
+            assert all_wait(*waiting)
+            with taking():
+                assert file.read() == VALUE
+                assert os.listdir(m / "raw") == ["open"]
+                assert (m / ".ckfs/stats").read_text()
+                assert (m / "meta").is_dir()
+            assert all(process.poll() is None for process in waiting)
+        finally:
+            for process in waiting:
+                process.kill()
+                process.wait()
+    assert until(lambda: not any(failure(m / key) for key in keys))
 
 
 def test_a_service_that_is_gone_refuses_and_comes_back(service, m):  # noqa: F811

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import subprocess
 import threading
 import time
 
@@ -17,7 +18,7 @@ from redis_cluster import NODE_TIMEOUT, Cluster, cluster, fresh, go_on, key_slot
 from redis_server import running
 from test_redis_cluster import names
 from test_redis_source import complaint
-from waiting import PATIENCE, taking
+from waiting import PATIENCE, all_wait, taking, until
 from while_lost import interrupt_a_reader
 
 FAILOVER = {"ECONNREFUSED", "ETIMEDOUT", "EAGAIN", "EIO"}
@@ -368,3 +369,26 @@ def test_a_listing_of_a_cluster_with_slots_that_nobody_serves_ends_in_an_error(m
                 shown.append(entry.name)
         assert caught.value.errno == errno.EAGAIN
         assert 0 < len(shown) < 30
+
+
+def test_many_who_wait_for_a_stopped_master_do_not_hold_up_the_others(mount):
+    """Before anybody knows that it has stopped."""
+    with Cluster(options=("--cluster-require-full-coverage", "no")) as c:
+        old = c.masters[0]
+        mine, others = keys_of(c, old, 60), keys_of(c, c.masters[1]) + keys_of(c, c.masters[2])
+        for key in mine + others:
+            c.owner(key).client().set(key, b"v")
+        m = mount(c.url_of(*c.masters), "timeout=60", "listed_ttl=0")
+        stop(old)
+        waiting = [subprocess.Popen(["cat", m / key], stderr=subprocess.DEVNULL) for key in mine]
+        try:
+            assert all_wait(*waiting)
+            with taking():
+                assert {read(m / key) for key in others} == {b"v"}
+            assert all(process.poll() is None for process in waiting)
+        finally:
+            for process in waiting:
+                process.kill()
+                process.wait()
+            go_on(old)
+        assert until(lambda: not any(failure(m / key) for key in mine))
