@@ -171,11 +171,23 @@ int backend_resolve(struct backend *backend, const struct key_hash *hash, const 
 	return r;
 }
 
+static _Thread_local bool is_fetching;
+
+bool backend_is_fetching(void)
+{
+	return is_fetching;
+}
+
 int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
 	const atomic_bool *cancel, struct slice *ret)
 {
+	if (!backend->ops->fetch)
+		return -EIO;
 	const struct call call = begin(backend, CALL_FETCH, key);
-	return backend->ops->fetch ? end(&call, backend->ops->fetch(backend, key, stored, spool, cancel, ret), 0) : -EIO;
+	is_fetching = true;
+	int r = backend->ops->fetch(backend, key, stored, spool, cancel, ret);
+	is_fetching = false;
+	return end(&call, r, 0);
 }
 
 int backend_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret)

@@ -1,5 +1,6 @@
 #include "pool.h"
 
+#include "ckfs/backend.h"
 #include "ckfs/clock.h"
 #include "ckfs/log.h"
 #include "ckfs/stats.h"
@@ -72,6 +73,7 @@ static void note_trouble(struct pool *pool, const char *text)
 static void note_failure(struct pool *pool, int r, unsigned password)
 {
 	pool->open_count--;
+	pool->fetches -= backend_is_fetching();
 	stats_count_connection(CONNECTION_REFUSED);
 	pool->pause = pool->pause == 0 ? PAUSE_MIN_MS : pool->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pool->pause * 2;
 	pool->retry_at = clock_ms() + pool->pause;
@@ -172,6 +174,15 @@ static struct pooled *take_idle(struct pool *pool, uint64_t era, const void *wis
 	return NULL;
 }
 
+/* A moment, in which one may come back. pool->lock is held, but not meanwhile. */
+static int wait_for_one(struct pool *pool, pthread_cond_t *told)
+{
+	const int64_t look = clock_ms() + PROGRESS_MS;
+	const struct timespec at = {.tv_sec = look / 1000, .tv_nsec = look % 1000 * 1000000};
+	pthread_cond_timedwait(told, &pool->lock, &at);
+	return 1;
+}
+
 /*
  * Takes an idle one (*ret), or a place for a new one (*ret NULL). 0; 1 a wait has told nothing, the era may be another by now; -errno.
  * pool->lock is held, but not while it waits.
@@ -192,10 +203,18 @@ static int take(struct pool *pool, uint64_t era, const void *wish, struct pooled
 		pool->open_count++;
 		return 0;
 	}
-	const int64_t look = clock_ms() + PROGRESS_MS;
-	const struct timespec at = {.tv_sec = look / 1000, .tv_nsec = look % 1000 * 1000000};
-	pthread_cond_timedwait(waits ? &pool->wished : &pool->returned, &pool->lock, &at);
-	return 1;
+	return wait_for_one(pool, waits ? &pool->wished : &pool->returned);
+}
+
+/* The same, for a fetch only as long as there are not too many of them. */
+static int take_for(struct pool *pool, bool fetches, uint64_t era, const void *wish, struct pooled **ret)
+{
+	if (fetches && pool->fetches >= POOL_FETCHES_MAX)
+		return wait_for_one(pool, &pool->wished);
+	int r = take(pool, era, wish, ret);
+	if (r == 0)
+		pool->fetches += fetches;
+	return r;
 }
 
 /* Of one who waits for a connection. */
@@ -245,7 +264,7 @@ static int borrow(struct pool *pool, const void *wish, const atomic_bool *cancel
 		if (!is_patient(pool, &patience))
 			return -ETIMEDOUT;
 		pthread_mutex_lock(&pool->lock);
-		r = is_over(pool, cancel) ? -EINTR : take(pool, era, wish, &c);
+		r = is_over(pool, cancel) ? -EINTR : take_for(pool, backend_is_fetching(), era, wish, &c);
 		pthread_mutex_unlock(&pool->lock);
 		if (r == -EACCES && has_other_password(pool))
 			r = 1;
@@ -267,6 +286,7 @@ static void give_back(struct pool *pool, struct pooled *c, bool is_dead)
 	pool->ops->lend(c, NULL, &pool->progress);
 	c->used = true;
 	pthread_mutex_lock(&pool->lock);
+	pool->fetches -= backend_is_fetching();
 	if (clean)
 		pool->idle[pool->idle_count++] = c;
 	else

@@ -14,8 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* More than are fetched at once (FETCHES_MAX), so that a lookup finds a free one. */
 #define POOL_MAX 16
+
+/* So many of them at most are lent to fetches, so that a lookup finds a free one. */
+#define POOL_FETCHES_MAX 12
 
 struct pool;
 
@@ -69,10 +71,11 @@ struct pool {
 	atomic_bool in_trouble;  /* the last try to connect has failed */
 	pthread_mutex_t lock;
 	pthread_cond_t returned; /* for those who have no wish */
-	pthread_cond_t wished;   /* for those who have */
+	pthread_cond_t wished;   /* for those who have, and for fetches when there are too many */
 	/* protected by lock */
 	struct pooled *idle[POOL_MAX];
 	unsigned idle_count, open_count; /* open: lent ones, and those that are being opened, too */
+	unsigned fetches; /* what is lent to backend_fetch(), or is being opened for it */
 	struct pooled *connected[POOL_MAX]; /* lent ones too */
 	unsigned connected_count;
 	uint64_t serial;  /* of the last one */
@@ -91,7 +94,7 @@ void pool_done(struct pool *pool);
 
 /*
  * Lends a connection to `ask`, which asks and reads all answers; what it leaves unread costs the connection. It is called again when a connection
- * that had served before was dead (-ECONNRESET). When all are lent, it waits as long as anything arrives on one of them.
+ * that had served before was dead (-ECONNRESET). When all that it may have are lent, it waits as long as anything arrives on one of them.
  *
  * `wish`: as long as there are connections that fit it, it is one of them, for which it waits; when there is none any more it is another one, so `ask`
  * has to look. NULL: whichever.

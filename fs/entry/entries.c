@@ -14,8 +14,9 @@
 #define RECENT_MS 1000
 #define RECENT_MAX 256
 
-/* Values that are fetched at once. It leaves some of the connections to a server for lookups, which are short. */
-#define FETCHES_MAX 12
+/* Threads that fetch values. More, while all of them wait: see WAITER_THREADS_MAX. */
+#define FETCHER_THREADS 12
+#define FETCHER_THREADS_MAX 128
 
 static void unref_recent(struct deadline *deadline)
 {
@@ -68,11 +69,12 @@ int entries_new(const struct entries_parts *parts, struct entries **ret)
 	if (r == 0)
 		r = work_pool_new(inherited_cores(), &e->decoders);
 	if (r == 0)
-		r = work_pool_new(FETCHES_MAX, &e->fetchers);
+		r = work_pool_new(FETCHER_THREADS, &e->fetchers);
 	if (r < 0) {
 		entries_free(e);
 		return r;
 	}
+	work_pool_grow(e->fetchers, FETCHER_THREADS_MAX);
 	*ret = e;
 	return 0;
 }

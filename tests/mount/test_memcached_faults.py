@@ -13,8 +13,8 @@ import pytest
 
 from caches import noise
 from helpers import failure, read
-from memcached_server import Memcached, between, running, scripted, sdk_backend, server, servers, source_of, value_of  # noqa: F401 - fixtures
-from waiting import PATIENCE, all_wait, taking, until
+from memcached_server import SETTINGS, STATS, Memcached, between, running, scripted, sdk_backend, server, servers, source_of, value_of  # noqa: F401 - fixtures
+from waiting import PATIENCE, SOON, all_wait, taking, until
 from while_lost import ends_on_a_signal, interrupt_a_reader, restart_under_load
 
 MIB = 1 << 20
@@ -304,3 +304,38 @@ def test_many_readers_of_servers_that_come_and_go_see_no_other_value(servers, mo
     for thread in threads:
         thread.join()
     assert seen <= {True, "ECONNREFUSED", "ENOENT", "EIO"} and True in seen
+
+
+def test_many_fetches_from_a_server_that_stops_do_not_hold_up_the_others(scripted, mount):
+    """It tells of large values, and then stops. Lookups there go on."""
+    value = value_of(b"v" * 300_000)
+    asked, go = set(), threading.Event()
+
+    def settings(line: bytes) -> bytes:
+        """Values may be so large that a lookup does not read them."""
+        return SETTINGS.replace(b"1048576", b"134217728") if b"settings" in line else STATS % 1
+
+    def stops(line: bytes) -> bytes:
+        words = line.split()
+        asked.add(words[1].decode())
+        if b"v" in words:
+            go.wait()
+        return value(line)
+
+    one, other = scripted({"stats": settings, "mg": value}), scripted({"stats": settings, "mg": stops})
+    m = mount(f"{one.source},127.0.0.1:{other.port}", "timeout=60")
+    readers = {f"k{i}": subprocess.Popen(["cat", m / f"k{i}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for i in range(100)}
+
+    def waiting() -> set[str]:
+        return {key for key, reader in readers.items() if reader.poll() is None}
+
+    try:
+        assert until(lambda: waiting() == asked, 2 * SOON)
+        assert len(asked) > 16
+        new = {f"new{i}" for i in range(20)}
+        with taking():
+            assert {os.stat(m / "frame" / key).st_size for key in new} == {300_000}
+        assert new & asked
+    finally:
+        go.set()
+        assert {reader.wait(PATIENCE) for reader in readers.values()} == {0}
