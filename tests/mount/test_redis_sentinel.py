@@ -42,6 +42,11 @@ def promoted(service, old):
     return server
 
 
+def failovers(service) -> int:
+    """How many there were, as far as any sentinel knows."""
+    return max(int(service.sentinel(i).sentinel_master(service.name)["config-epoch"]) for i in range(len(service.sentinels)))
+
+
 def test_the_master_is_found_read_and_listed(calm, mount):
     calm.master.client(db=2).mset({"a": b"1", "b": b"2" * 200_000})
     m = mount(calm.url_of(calm.sentinel_ports, db="/2"))
@@ -80,8 +85,13 @@ def test_a_master_that_is_killed_is_replaced(service, mount):
         assert all(read(m / key) == value for key, value in values.items())
         assert sorted(os.listdir(m / "raw")) == sorted([*values, "large"])
         for i in range(20):
+            before = failovers(service)
             new.client().set("k1", stamped(100 + i, 5008))
-            assert number_of(read(m / "k1"), 5008) == 100 + i
+            seen = number_of(read(m / "k1"), 5008)
+            if failovers(service) != before:  # a busy machine may make the new one look lost, too
+                new = promoted(service, old)
+            else:
+                assert seen == 100 + i
         held.seek(0)
         assert held.read() == large, "open files go on"
 
