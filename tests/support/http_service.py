@@ -74,7 +74,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         service, path = self.service, self.path
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # what was cut off is no request
+            self.close_connection = True
+            return
         key, what = service.parse(path)
         service.requests.append((self.command, path))
         service.seen.append(dict(self.headers))
