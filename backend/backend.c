@@ -171,11 +171,11 @@ int backend_resolve(struct backend *backend, const struct key_hash *hash, const 
 	return r;
 }
 
-static _Thread_local bool is_fetching;
+static _Thread_local bool is_long;
 
-bool backend_is_fetching(void)
+bool backend_call_is_long(void)
 {
-	return is_fetching;
+	return is_long;
 }
 
 int backend_fetch(struct backend *backend, const struct key *key, const struct stored *stored, struct spool *spool,
@@ -184,9 +184,9 @@ int backend_fetch(struct backend *backend, const struct key *key, const struct s
 	if (!backend->ops->fetch)
 		return -EIO;
 	const struct call call = begin(backend, CALL_FETCH, key);
-	is_fetching = true;
+	is_long = true;
 	int r = backend->ops->fetch(backend, key, stored, spool, cancel, ret);
-	is_fetching = false;
+	is_long = false;
 	return end(&call, r, 0);
 }
 
@@ -247,7 +247,10 @@ int backend_put(struct backend *backend, const struct key *key, const struct sli
 	if (backend->value_max && value->length > backend->value_max)
 		return -EFBIG;
 	const struct call call = begin(backend, CALL_PUT, key);
-	return end_of_write(&call, backend->ops->put(backend, key, value, lifetime, cancel));
+	is_long = true;
+	int r = backend->ops->put(backend, key, value, lifetime, cancel);
+	is_long = false;
+	return end_of_write(&call, r);
 }
 
 int backend_remove(struct backend *backend, const struct key *key, const atomic_bool *cancel)

@@ -73,7 +73,7 @@ static void note_trouble(struct pool *pool, const char *text)
 static void note_failure(struct pool *pool, int r, unsigned password)
 {
 	pool->open_count--;
-	pool->fetches -= backend_is_fetching();
+	pool->long_calls -= backend_call_is_long();
 	stats_count_connection(CONNECTION_REFUSED);
 	pool->pause = pool->pause == 0 ? PAUSE_MIN_MS : pool->pause * 2 > PAUSE_MAX_MS ? PAUSE_MAX_MS : pool->pause * 2;
 	pool->retry_at = clock_ms() + pool->pause;
@@ -206,14 +206,14 @@ static int take(struct pool *pool, uint64_t era, const void *wish, struct pooled
 	return wait_for_one(pool, waits ? &pool->wished : &pool->returned);
 }
 
-/* The same, for a fetch only as long as there are not too many of them. */
-static int take_for(struct pool *pool, bool fetches, uint64_t era, const void *wish, struct pooled **ret)
+/* The same, for a long call only as long as there are not too many of them. */
+static int take_for(struct pool *pool, bool is_long, uint64_t era, const void *wish, struct pooled **ret)
 {
-	if (fetches && pool->fetches >= POOL_FETCHES_MAX)
+	if (is_long && pool->long_calls >= POOL_LONG_MAX)
 		return wait_for_one(pool, &pool->wished);
 	int r = take(pool, era, wish, ret);
 	if (r == 0)
-		pool->fetches += fetches;
+		pool->long_calls += is_long;
 	return r;
 }
 
@@ -264,7 +264,7 @@ static int borrow(struct pool *pool, const void *wish, const atomic_bool *cancel
 		if (!is_patient(pool, &patience))
 			return -ETIMEDOUT;
 		pthread_mutex_lock(&pool->lock);
-		r = is_over(pool, cancel) ? -EINTR : take_for(pool, backend_is_fetching(), era, wish, &c);
+		r = is_over(pool, cancel) ? -EINTR : take_for(pool, backend_call_is_long(), era, wish, &c);
 		pthread_mutex_unlock(&pool->lock);
 		if (r == -EACCES && has_other_password(pool))
 			r = 1;
@@ -286,7 +286,7 @@ static void give_back(struct pool *pool, struct pooled *c, bool is_dead)
 	pool->ops->lend(c, NULL, &pool->progress);
 	c->used = true;
 	pthread_mutex_lock(&pool->lock);
-	pool->fetches -= backend_is_fetching();
+	pool->long_calls -= backend_call_is_long();
 	if (clean)
 		pool->idle[pool->idle_count++] = c;
 	else

@@ -16,8 +16,8 @@
 
 #define POOL_MAX 16
 
-/* So many of them at most are lent to fetches, so that a lookup finds a free one. */
-#define POOL_FETCHES_MAX 12
+/* So many of them at most are lent to long calls, which fetch or store a value, so that a lookup finds a free one. */
+#define POOL_LONG_MAX 12
 
 struct pool;
 
@@ -71,11 +71,11 @@ struct pool {
 	atomic_bool in_trouble;  /* the last try to connect has failed */
 	pthread_mutex_t lock;
 	pthread_cond_t returned; /* for those who have no wish */
-	pthread_cond_t wished;   /* for those who have, and for fetches when there are too many */
+	pthread_cond_t wished;   /* for those who have, and for long calls when there are too many */
 	/* protected by lock */
 	struct pooled *idle[POOL_MAX];
 	unsigned idle_count, open_count; /* open: lent ones, and those that are being opened, too */
-	unsigned fetches; /* what is lent to backend_fetch(), or is being opened for it */
+	unsigned long_calls; /* that have one, or open one: backend_call_is_long() */
 	struct pooled *connected[POOL_MAX]; /* lent ones too */
 	unsigned connected_count;
 	uint64_t serial;  /* of the last one */

@@ -42,8 +42,9 @@
 /* Threads for listings: fewer than there are connections to a server, so that others find one. */
 #define LISTER_THREADS 8
 
-/* Threads that store what was written: one for each file that is closed at a time, up to this. */
+/* Threads that store what was written: one for each file that is closed at a time, up to this. More, while all of them wait for a server. */
 #define STORER_THREADS 4
+#define STORER_THREADS_MAX 64
 
 struct mount;
 struct request;

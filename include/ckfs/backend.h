@@ -219,8 +219,8 @@ void backend_stop(struct backend *backend);
 int backend_changed(struct backend *backend, struct timespec *ret);
 int backend_statfs(struct backend *backend, struct statvfs *ret);
 
-/* Whether this thread is in backend_fetch(), which takes longer than other calls. */
-bool backend_is_fetching(void);
+/* Whether this thread is in backend_fetch() or backend_put(), which take longer than other calls. */
+bool backend_call_is_long(void);
 
 /* As the operations; -EOPNOTSUPP the backend has none. */
 int backend_put(struct backend *backend, const struct key *key, const struct slice *value, const struct lifetime *lifetime, const atomic_bool *cancel);

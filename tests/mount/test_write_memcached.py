@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from helpers import read
 from memcached_server import Between, Memcached, between, running, scripted, sdk_backend, server, servers, source_of  # noqa: F401 - fixtures
 from names import name_of
 from test_write import frame, outcome, seen_while_it_is_written, write
-from waiting import until
+from waiting import taking, until
 
 DAY = 86400
 CHANGES = {
@@ -228,6 +229,34 @@ class TestErrors:
                 server.client().set("k", frame(), noreply=False)
                 os.setxattr(file.fileno(), "user.ckfs.ttl", b"60")
             assert 50 < int(told(server, "k")["t"]) <= 60
+
+    def test_many_who_store_on_a_server_that_hangs_do_not_hold_up_the_others(self, servers, mount):  # noqa: F811
+        new = frame("new", 200_000)
+        one, other = servers(2)
+        backend = sdk_backend([one, other])
+        keys = [f"k{i}" for i in range(60)]
+        for key in keys:
+            backend.set(key, frame())
+        hung = [key for key in keys if other.client().get(key) is not None]
+        assert len(hung) > 12
+        m = mount(source_of([one, other]), "write", "timeout=60")
+        files = [open(m / "frame" / key, "wb") for key in keys]
+        for file in files:
+            file.write(new)
+        other.stop()
+        threads = {key: threading.Thread(target=lambda file=file: outcome(file.close)) for key, file in zip(keys, files, strict=True)}
+        try:
+            for key in hung:
+                threads[key].start()
+            with taking():
+                for key in set(keys) - set(hung):
+                    threads[key].start()
+                    threads[key].join()
+        finally:
+            other.go_on()
+        for thread in threads.values():
+            thread.join()
+        assert {backend.get(key) for key in keys} == {new}
 
     def test_a_server_that_hangs_is_etimedout(self, server, mount):  # noqa: F811
         m = mount(server.source, "write", "timeout=1")
