@@ -132,5 +132,8 @@ const char *flat_text(const struct flat_table *table, unsigned member, uint32_t 
 	*ret_n = text.count;
 	if (!text.flat || text.count > most)
 		return NULL;
-	return text.count == 0 ? "" : (const char *)bytes_at(text.flat, text.at, text.count);
+	const char *bytes = text.count == 0 ? "" : (const char *)bytes_at(text.flat, text.at, text.count);
+	if (!bytes)
+		*ret_n = 0;
+	return bytes;
 }
