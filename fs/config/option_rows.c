@@ -292,7 +292,16 @@ static int set_max_read(struct options *o, const char *value)
 static int set_write(struct options *o, const char *value)
 {
 	(void)value;
-	o->write = true;
+	o->write = !o->read_only;
+	return 0;
+}
+
+/* Wins over `write`, whichever comes first: mount(8) has an order of its own. */
+static int set_ro(struct options *o, const char *value)
+{
+	(void)value;
+	o->read_only = true;
+	o->write = false;
 	return 0;
 }
 
@@ -345,16 +354,17 @@ const struct option_row option_rows[] = {
 	{"uid=", "N", "owner of the files (who mounts)", set_uid},
 	{"gid=", "N", "group of the files (who mounts)", set_gid},
 	{"setuid=", "USER", "give up root's rights for those of this user", set_setuid},
-	/* An option of mount.fuse(8) that libfuse wants to hear twice. */
+	/* What every filesystem has, and an option of mount.fuse(8) that libfuse wants to hear twice. */
+	{"ro", "", NULL, set_ro},
 	{"max_read=", "BYTES", NULL, set_max_read},
 };
 
 /*
- * What mount(8), fstab and libmount add for every filesystem. They change nothing here: whether entries can be written is what `write` says, and there are no
+ * What mount(8), fstab and libmount add for every filesystem. They change nothing here: that entries can be written is what `write` says, and there are no
  * devices, setuid files, symbolic links and access times. A row that ends in "=" or "-" is the beginning of an option.
  */
 static const char *const ignored[] = {
-	"rw", "ro", "defaults", "dev", "suid",
+	"rw", "defaults", "dev", "suid",
 	"atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime",
 	"iversion", "noiversion", "mand", "nomand", "silent", "loud", "symfollow", "nosymfollow",
 	"auto", "noauto", "user", "user=", "nouser", "users", "nousers", "owner", "noowner", "group", "nogroup", "_netdev", "nofail",

@@ -58,6 +58,7 @@ struct options {
 	enum sandbox_wish sandbox;
 	bool no_passthrough; /* the kernel reads no content by itself */
 	bool write;          /* entries can be stored and removed */
+	bool read_only;      /* they cannot, whatever else is said */
 	bool unchecked;      /* whatever is written is stored */
 	int64_t ttl;         /* seconds that a new entry lives; 0: for ever */
 	bool has_log;

@@ -60,11 +60,12 @@ def test_decoded_views_take_no_value(cache, commands, view):
     assert said == f"ckfs: {view}/{cache.key}: Read-only file system: values are stored in frame/\n"
 
 
-def test_nothing_changes_without_write(cache, commands):
+@pytest.mark.parametrize("options", [(), ("write", "ro"), ("ro", "write")])
+def test_nothing_changes_without_write(cache, commands, options):
     write(cache, "orjson-dict")
     before = cache.value(cache.key)
     for command in ("rm", "put"):
-        assert commands(cache).failure(command, cache.key, input=b"x") == f"ckfs: {command}: Read-only file system: it changes entries only with -o write\n"
+        assert commands(cache).failure(command, cache.key, options=options, input=b"x") == f"ckfs: {command}: Read-only file system: it changes entries only with -o write\n"
     assert cache.value(cache.key) == before
 
 

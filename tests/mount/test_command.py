@@ -1,6 +1,7 @@
 """§1, §6, §7: the command: its operands, options, environment, errors, start and end."""
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -196,6 +197,14 @@ def test_a_source_with_a_comma_is_shown_whole(command):
 def test_the_mount_is_read_only_whatever_mount_adds(command, options):
     result = command(command.source, command.point, "-o", options)
     assert (result.returncode, mounted(command.point).split()[3].split(",")[0]) == (0, "ro")
+
+
+@pytest.mark.parametrize("options", ["write,ro", "ro,write"])
+def test_ro_wins_over_write(command, options):
+    command(command.source, command.point, "-o", options)
+    with pytest.raises(OSError) as caught:
+        os.unlink(command.point / "key")
+    assert (caught.value.errno, mounted(command.point).split()[3].split(",")[0]) == (errno.EROFS, "ro")
 
 
 def test_default_permissions_are_always_on(command):
