@@ -291,6 +291,8 @@ def test_replicas_are_read_when_that_is_wanted(replicated, mount):
         db.set(f"k{i}", stamped(i, 5008))
     for server in c.masters:
         wait_for_replicas(server)
+    # A server lists no replica of which it has not heard yet that it has anything.
+    wait_for(lambda: all(len(slots) > 3 for server in c.servers for slots in c.cluster(server, "SLOTS")), "all list the replicas")
     before = [server.calls() for server in c.masters]
     m = mount(c.url, "read_from=replica", "timeout=60")
     assert all(number_of(read(m / f"k{i}"), 5008) == i for i in range(100))
