@@ -343,8 +343,7 @@ def test_a_signal_unmounts_and_ends_the_foreground_with_0(command, number):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_unmounts_and_ends_the_daemon(command, number):
     command(command.source, command.point)
-    for pid in command.daemons():
-        os.kill(pid, number)
+    command.signal(number)
     assert (until(lambda: not command.daemons()), mounted(command.point)) == (True, None)
 
 

@@ -26,11 +26,6 @@ def shell(command, script: str) -> list[str]:
     return ["bash", "-c", script, "bash", command.ckfs]
 
 
-def daemon(command) -> int:
-    assert until(lambda: len(command.daemons()) == 1)
-    return command.daemons()[0]
-
-
 def start(command, *options, program: list[str], env: dict | None = None) -> None:
     result = command(*options, command.source, command.point, program=program, env=env)
     assert (result.returncode, result.stderr) == (0, "")
@@ -38,7 +33,7 @@ def start(command, *options, program: list[str], env: dict | None = None) -> Non
 
 def serves(command) -> bool:
     """Reads what asks the kernel's page cache for nothing."""
-    daemon(command)
+    command.daemon()
     return (read(command.point / "key"), "key" in json.loads(read(command.point / "meta/key.json")), b"ckfs_" in read(command.point / ".ckfs/stats")) == (
         b"value",
         True,
@@ -48,7 +43,7 @@ def serves(command) -> bool:
 
 def ends(command, number: int = signal.SIGTERM) -> bool:
     """Whether the signal ends the daemon as it should."""
-    os.kill(daemon(command), number)
+    os.kill(command.daemon(), number)
     return until(lambda: not command.daemons()) and mounted(command.point) is None
 
 
@@ -136,14 +131,14 @@ HANDED_ON = {
 def test_signals_work_however_they_were_handed_on(command, case):
     start(command, program=[*HANDED_ON[case], command.ckfs])
     assert serves(command)
-    os.kill(daemon(command), signal.SIGHUP)
+    os.kill(command.daemon(), signal.SIGHUP)
     assert serves(command) and ends(command)
 
 
 @pytest.mark.parametrize("number", [signal.SIGXFSZ, signal.SIGXCPU, signal.SIGPIPE], ids=lambda n: n.name)
 def test_a_limit_that_is_reached_does_not_end_it(command, number):
     start(command, program=[command.ckfs])
-    os.kill(daemon(command), number)
+    os.kill(command.daemon(), number)
     assert serves(command) and ends(command)
 
 
@@ -167,7 +162,7 @@ def test_the_first_process_of_a_container_ends_by_signals(command):
 @pytest.mark.parametrize("how", [["--ignore-signal=CHLD"], ["--block-signal=CHLD"], ["PATH=/nowhere"], ["PATH="], ["-u", "PATH"]], ids="".join)
 def test_another_user_clears_a_dead_mount(command, nobody, how):  # noqa: F811
     start(command, program=[*nobody, command.ckfs])
-    os.kill(daemon(command), signal.SIGKILL)
+    os.kill(command.daemon(), signal.SIGKILL)
     assert until(lambda: not command.daemons())
     start(command, program=[*nobody, "env", *how, command.ckfs])
     assert command(command.point / "key", program=[*nobody, "cat"]).stdout == "value"

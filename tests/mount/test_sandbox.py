@@ -79,7 +79,7 @@ def test_without_a_sandbox_it_keeps_what_it_was_given(cache, mount):
 @seccomp
 def test_another_user_has_nothing_to_give_up_but_privileges_to_come(command, nobody):  # noqa: F811
     assert command(command.source, command.point, program=[*nobody, command.ckfs]).returncode == 0
-    assert status(command.daemons()[0]) == (1, 2, set())
+    assert status(command.daemon()) == (1, 2, set())
     assert command(command.point / "key", program=[*nobody, "cat"]).stdout == "value"
 
 
@@ -296,7 +296,7 @@ def test_another_users_mount_is_gone_when_its_daemon_has_ended(command, nobody, 
     args = [*nobody, command.ckfs, "-f", command.source, command.point]
     process = subprocess.Popen(args, stderr=subprocess.PIPE, env=ENVIRONMENT)
     assert until(lambda: command(command.point / "key", program=[*nobody, "cat"]).stdout == "value")
-    pid = command.daemons()[0]
+    pid = command.daemon()
     program = [*nobody, "sh", "-c", 'exec <"$1"; echo; exec sleep 60', "sh", command.point / "key"] if files_in_use else ["sleep", "60"]
     with subprocess.Popen(program, stdout=subprocess.PIPE) as user:
         if files_in_use:
@@ -395,8 +395,7 @@ def test_a_server_is_found_by_a_name_whose_file_was_replaced(command, server, db
         db.client_kill_filter(_type="pubsub", skipme=True)
         db.set("k", b"w")
         assert value() == "w"
-        for pid in command.daemons():
-            os.kill(pid, signal.SIGTERM)
+        command.signal(signal.SIGTERM)
 
 
 # A kernel that lacks something

@@ -174,7 +174,7 @@ def locked(pid: int) -> int:
 def test_keys_are_in_locked_memory_after_the_fork_too(command):  # noqa: F811
     """A fork drops locks, and a daemon forks."""
     assert command(command.source, command.point, env=KEYED).returncode == 0
-    assert [locked(pid) > 0 for pid in command.daemons()] == [True]
+    assert locked(command.daemon()) > 0
 
 
 @pytest.mark.memory

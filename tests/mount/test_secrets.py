@@ -265,11 +265,6 @@ def test_the_key_file_wins_over_the_variable(command, other):
 # Who sees them
 
 
-def daemon(command) -> int:
-    assert until(lambda: len(command.daemons()) == 1)
-    return command.daemons()[0]
-
-
 @pytest.fixture(params=["daemon", "foreground"])
 def keyed(request, command, monkeypatch) -> int:
     """A ckfs with every kind of key, by its process id."""
@@ -277,7 +272,7 @@ def keyed(request, command, monkeypatch) -> int:
     env = {MASTER: D, PREVIOUS: f"{B},{C}", MASTER.lower(): E, DEPLOYMENT: UUID}
     if request.param == "daemon":
         assert start(command, "-o", f"master_key_file={path}", env=env).returncode == 0
-        return daemon(command)
+        return command.daemon()
     for name, value in env.items():
         monkeypatch.setitem(ENVIRONMENT, name, value)
     return command.start("-o", f"master_key_file={path}", command.source, command.point).pid
@@ -327,7 +322,7 @@ def is_closed(command, who: list[str]) -> bool:
     with subprocess.Popen([*who, "cat"], stdin=subprocess.PIPE) as other:
         assert until(lambda: look(other.pid).endswith("/cat"))
         other.stdin.close()
-    return look(daemon(command)) == ""
+    return look(command.daemon()) == ""
 
 
 @pytest.mark.parametrize("env", [{}, {MASTER: A}], ids=["no key", "a key"])
@@ -346,7 +341,7 @@ def test_another_users_own_processes_may_not_look_into_it(command, nobody, env):
 def test_it_leaves_no_core_dump(command, env):
     shell = ["sh", "-c", 'ulimit -c unlimited; test "$(ulimit -c)" = unlimited && exec "$@"', "sh", command.ckfs]
     assert start(command, env=env, program=shell).returncode == 0
-    limits = pathlib.Path(f"/proc/{daemon(command)}/limits").read_text()
+    limits = pathlib.Path(f"/proc/{command.daemon()}/limits").read_text()
     assert re.search(r"Max core file size +(\S+) +(\S+)", limits).groups() == ("0", "0")
 
 

@@ -58,15 +58,24 @@ class Command:
                     found.append(int(entry.name))
         return found
 
+    def daemon(self) -> int:
+        """The one that serves, once the command that has started it is gone."""
+        assert until(lambda: len(self.daemons()) == 1)
+        return self.daemons()[0]
+
+    def signal(self, number: int) -> None:
+        """To all daemons. One that was seen may have gone: the command that started it, or who ends with another."""
+        for pid in self.daemons():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def clean(self) -> None:
         for line in mounts():
             path = line.split()[1]
             if path.startswith(str(self.tmp)):
                 subprocess.run(["umount", "-l", path], capture_output=True)
         if not until(lambda: not self.daemons(), 5):
-            for pid in self.daemons():
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
+            self.signal(signal.SIGKILL)
         for process in self.foreground:
             process.kill()
             process.wait()
@@ -95,8 +104,7 @@ def nobody(command, cache):
     with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as namespace:
         assert namespace.stdout.readline() == b"\n"
         yield ["nsenter", f"--mount=/proc/{namespace.pid}/ns/mnt", *NOBODY]
-        for pid in command.daemons():
-            os.kill(pid, signal.SIGTERM)
+        command.signal(signal.SIGTERM)
         namespace.stdin.close()
 
 
