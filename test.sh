@@ -12,8 +12,7 @@
 # Without a LEG: plain, asan and tsan; without arguments valkey as well.
 #
 # What is marked `once` is run by plain alone: no other compiler, sanitizer or library makes it end otherwise, as what the package says of a value, or
-# a million names in bounded memory. The sanitizers, for which all costs several times more, have fewer entries and examples of a kind (--few); what
-# runs on each store runs on two with asan, beside all modules of the others.
+# a million names in bounded memory. The sanitizers, for which all costs several times more, have fewer entries and examples of a kind (--few).
 set -euo pipefail
 cd "$(dirname "$0")"
 . tests/setup.sh
@@ -144,7 +143,7 @@ export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_erro
 if has_leg asan; then
 	build_targets=()
 	sanitized build-asan address,undefined
-	leg "ASan and UBSan" build-asan --stores file,redis "${sanitizers[@]}" "${@:-tests}"
+	leg "ASan and UBSan" build-asan "${sanitizers[@]}" "${@:-tests}"
 fi
 
 if has_leg tsan; then
