@@ -57,21 +57,8 @@ all_legs() {
 		say "$1: ${names[number]}"
 		eval "given=(${arguments[number]})"
 		status=0
-		"${modestly[@]}" .venv/bin/python -m pytest -q -rs --dist worksteal -p no:cacheprovider --failed "$work/failed-$number" "${@:2}" "${given[@]}" || status=$?
+		"${modestly[@]}" .venv/bin/python -m pytest -q -rs --dist worksteal -p no:cacheprovider "${@:2}" "${given[@]}" || status=$?
 		echo "$number $status" >>"$work/ended"
-	done
-}
-
-# once_more: runs what few tests have failed beside others, and notes the legs in which all of them pass alone. See tests/support/again.py.
-once_more() {
-	local number given failed
-	for number in "${!names[@]}"; do
-		failed=$work/failed-$number
-		if [ ! -s "$failed" ] || grep -q ' (counts)$' "$failed" || [ "$(sort -u "$failed" | wc -l)" -gt 3 ]; then continue; fi
-		say "once more, alone: ${names[number]}"
-		cat "$failed"
-		eval "given=(${arguments[number]})"
-		if .venv/bin/python -m pytest -q -rs -p no:cacheprovider --again "$failed" "${given[@]}"; then echo "$number" >>"$work/passed"; fi
 	done
 }
 
@@ -89,13 +76,10 @@ run_legs() {
 	all_legs "tests that start servers" -n "$beside" --times without --servers only
 	wait
 	cat "$work/rest"
-	touch "$work/passed"
-	once_more
-	# 1: some failed. 5: there was none, which is a failure when a leg had none at all.
+	# 5: there was none, which is a failure when a leg had none at all.
 	awk -v legs=${#names[@]} '
-		FILENAME ~ /passed$/ { passed[$1] = 1; next }
-		{ runs++; if ($2 != 5) some[$1] = 1; if ($2 != 0 && $2 != 5 && !($2 == 1 && passed[$1])) failed = 1 }
-		END { for (n = 0; n < legs; n++) if (!some[n]) failed = 1; exit failed || runs != 3 * legs }' "$work/passed" "$work/ended"
+		{ runs++; if ($2 != 5) some[$1] = 1; if ($2 != 0 && $2 != 5) failed = 1 }
+		END { for (n = 0; n < legs; n++) if (!some[n]) failed = 1; exit failed || runs != 3 * legs }' "$work/ended"
 }
 
 # The user's build takes the system's hiredis, with TLS or without; a sanitizer's has to have it.

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 import pytest
 
-import again
 import redis_server
 from caches import Cache
 from mounts import Mount, Shared, home, shares
@@ -34,7 +33,6 @@ def pytest_addoption(parser):
     parser.addoption("--stores", default="file,redis,memcached,http", help="the stores on which tests run that can on each; what is read at all is so on all of them")
     parser.addoption("--times", choices=["with", "without", "only"], default="with", help="whether to run tests that compare times, which others beside them make fail")
     parser.addoption("--servers", choices=["with", "without", "only"], default="with", help="whether to run modules that start servers or load, which wait most of the time")
-    again.add_options(parser)
     parser.addoption("--soak-seconds", type=float, default=5, help="how long each soak lasts")
     parser.addoption("--soak-seed", type=int, default=1, help="what a soak does follows from it; 0: another one each time")
 
@@ -42,7 +40,6 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # A shell has its background jobs ignore ^C, and so would the processes that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    again.configure(config)
     if config.getoption("--few"):
         os.environ.setdefault("CKFS_HYPOTHESIS", "few")
     redis_server.PROGRAM = shutil.which(config.getoption("--redis-server")) or pytest.exit("--redis-server: no such program")
@@ -59,19 +56,12 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """--times, --again"""
+    """--times"""
     wanted = {"with": (False, True), "without": (False,), "only": (True,)}[config.getoption("--times")]
-    named = again.named(config)
-    if named is not None and (lost := named - {item.nodeid for item in items}):
-        raise pytest.UsageError(f"--again: not found: {', '.join(sorted(lost))}")
-
-    def is_wanted(item) -> bool:
-        return bool(item.get_closest_marker("times")) in wanted and (named is None or item.nodeid in named)
-
-    left_out = [item for item in items if not is_wanted(item)]
+    left_out = [item for item in items if bool(item.get_closest_marker("times")) not in wanted]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if is_wanted(item)]
+        items[:] = [item for item in items if bool(item.get_closest_marker("times")) in wanted]
 
 
 class WithoutTests(pytest.Module):
@@ -86,12 +76,10 @@ STARTS_SERVERS = re.compile(r"^(from|import) (\w+_(server|cluster|service)|http_
 
 
 def pytest_pycollect_makemodule(module_path, parent):
-    """--servers, --times, --again and `-m memory`: to import all modules takes longer than to run what compares times or measures memory, which is in few of them."""
+    """--servers, --times and `-m memory`: to import all modules takes longer than to run what compares times or measures memory, which is in few of them."""
     text, option = module_path.read_text(), parent.config.getoption
     servers = STARTS_SERVERS.search(text) is not None or module_path.parent.name == "fault"
-    named = again.named(parent.config)
     left_out = option("--times") == "only" and "mark.times" not in text
-    left_out = left_out or named is not None and not any(f"{module_path.name}::" in name for name in named)
     left_out = left_out or re.match("memory( and|$)", option("-m") or "") and "mark.memory" not in text
     if left_out or servers not in {"with": (False, True), "without": (False,), "only": (True,)}[option("--servers")]:
         return WithoutTests.from_parent(parent, path=module_path)
