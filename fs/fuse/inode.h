@@ -39,7 +39,6 @@ struct inode {
 	atomic_bool recalled; /* its last lookup was answered without a question (entries_found_lately): an open asks */
 	_Atomic(struct draft *) draft; /* what is written to it, a reference; NULL: nobody has opened it for writing */
 	atomic_int_least64_t listed_until; /* monotonic ms: until then the kernel may open it without a lookup */
-	atomic_uint_least64_t names; /* how long its attributes' names were, and when (xattr.c); 0: nobody has asked */
 
 	/* protected by mount.passthrough.lock */
 	unsigned open_count; /* where passthrough may be */

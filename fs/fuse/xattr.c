@@ -128,26 +128,6 @@ static void answer_getxattr(struct request *request, int r)
 	buf_done(&buf);
 }
 
-/*
- * How long the names of an inode's attributes were a moment ago. Who had too little room for them asks at once for their length, and then again for
- * the names, as `ls -l` of Debian 13 does for each file. The length alone is no reason to ask the backend once more; the names are.
- */
-#define NAMES_FRESH_MS 20
-#define NAMES_LENGTH_MAX 0xffff
-
-static void note_names(struct inode *inode, size_t length)
-{
-	if (length > 0 && length <= NAMES_LENGTH_MAX)
-		inode->names = (uint64_t)clock_ms() << 16 | length;
-}
-
-/* 0: that is not known any more. */
-static size_t noted_names(const struct inode *inode)
-{
-	const uint64_t names = inode->names;
-	return names && (uint64_t)clock_ms() - (names >> 16) < NAMES_FRESH_MS ? names & NAMES_LENGTH_MAX : 0;
-}
-
 static void answer_listxattr(struct request *request, int r)
 {
 	const struct xattr_request *x = container_of(request, struct xattr_request, request);
@@ -159,8 +139,6 @@ static void answer_listxattr(struct request *request, int r)
 			buf_put(&names, attribute_name(i), strlen(attribute_name(i)) + 1);
 		}
 	}
-	if (r == 0 && !names.failed)
-		note_names(x->inode, names.length);
 	if (r < 0)
 		fail(request, r);
 	else
@@ -177,6 +155,18 @@ static void end_xattr(struct request *request)
 static const struct request_kind getxattr_kind = {.size = sizeof(struct xattr_request), .ask = ask_entry, .answer = answer_getxattr, .end = end_xattr};
 static const struct request_kind listxattr_kind = {.size = sizeof(struct xattr_request), .ask = ask_entry, .answer = answer_listxattr, .end = end_xattr};
 
+/*
+ * Who asks for the length of the names asks for the names next, and fails if those take more by then: as an expiry that has come to be known, or a new
+ * version. So all that there may be have room, for which nobody has to be asked.
+ */
+static size_t names_max(void)
+{
+	size_t length = 0;
+	for (unsigned i = 0; i < ATTRIBUTE_COUNT; i++)
+		length += strlen(PREFIX) + strlen(attribute_name(i)) + 1;
+	return length;
+}
+
 /* `expiry`: the backend is asked for it. All else is known of an entry that somebody holds. */
 static void start(struct xattr_request *x, fuse_ino_t ino, bool expiry)
 {
@@ -189,9 +179,8 @@ static void start(struct xattr_request *x, fuse_ino_t ino, bool expiry)
 		request->m->reply->err(request->req, ENODATA);
 		return;
 	}
-	const size_t length = request->kind == &listxattr_kind && x->size == 0 ? noted_names(x->inode) : 0;
-	if (length > 0) {
-		request->m->reply->xattr(request->req, length);
+	if (request->kind == &listxattr_kind && x->size == 0) {
+		request->m->reply->xattr(request->req, names_max());
 		inode_let_go(request->m, x->inode->id, 1);
 		return;
 	}

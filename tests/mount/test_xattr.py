@@ -13,7 +13,7 @@ import pytest
 from cachekit.serializers.wrapper import SerializationWrapper
 
 from entries import stats
-from helpers import escaped, failure, flipped, legacy, metadata, name_of, prefixed, read, v3, xattrs
+from helpers import escaped, failure, flipped, legacy, list_xattrs, metadata, name_of, prefixed, read, v3, xattrs
 
 pytestmark = [pytest.mark.shared_mount, pytest.mark.on_http]
 
@@ -291,6 +291,28 @@ def test_of_a_name_that_was_listed_the_newest_attributes_are_told(cache, mount, 
 def test_an_expiry_past_the_year_9999_harms_nothing(cache, mnt, expires):
     cache.write_file(cache.key, cache.entry_header(expires) + b"value")
     assert int(xattrs(mnt / cache.key).get("ttl", b"1")) > 0
+
+
+@every_writer
+@pytest.mark.parametrize("after", ["another question", "another version"])
+def test_the_list_fits_the_length_that_was_told(cache, mnt, writer, after):
+    """As of `cp -a` and `getfattr`, which ask for the length, then for the list, and do not ask again."""
+    path = mnt / cache.key
+    if after == "another version":
+        cache.set(cache.key, b"bare", None)
+        room = list_xattrs(path, 0)
+        write(cache, writer)
+    else:
+        write(cache, writer)
+        room = list_xattrs(path, 0)
+    assert int(os.getxattr(path, "user.ckfs.ttl")) > 3500
+    listed = os.listxattr(path)
+    assert "user.ckfs.ttl" in listed and list_xattrs(path, room) == sum(len(name) + 1 for name in listed)
+
+
+def test_a_list_that_the_room_is_too_small_for_is_erange(cache, mnt):
+    write(cache, "default")
+    assert list_xattrs(mnt / cache.key, 8) == -errno.ERANGE
 
 
 # Where they are
