@@ -9,8 +9,8 @@
 #include "entry_header.h"
 
 #include "ckfs/cleanup.h"
-#include "ckfs/inherited.h"
 #include "ckfs/log.h"
+#include "ckfs/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +112,7 @@ int file_backend_new(const char *path, bool own, const struct options *options, 
 	file_headers_init(&f->headers);
 	pthread_mutex_init(&f->room.lock, NULL);
 	f->directory = -1;
-	unsigned cores = inherited_cores();
+	unsigned cores = thread_cpus();
 	int directory;
 	struct stat st;
 	int r = work_pool_new(cores > 2 ? cores - 1 : 1, &f->ahead);

@@ -1,6 +1,7 @@
 #include "ckfs/busy_poll.h"
 
 #include "ckfs/clock.h"
+#include "ckfs/thread.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -24,8 +25,7 @@ static bool has_one_cpu;
 
 static void count_cpus(void)
 {
-	cpu_set_t cpus;
-	has_one_cpu = sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1;
+	has_one_cpu = thread_cpus() == 1;
 }
 
 /* On one CPU all who are to run come before the thread that yields: it may sleep as well. */

@@ -1,6 +1,8 @@
 #include "ckfs/thread.h"
 
+#include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
 int thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg)
 {
@@ -13,4 +15,12 @@ int thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg)
 	int r = -pthread_create(ret, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
+}
+
+unsigned thread_cpus(void)
+{
+	cpu_set_t usable;
+	/* This fails if there are more CPUs than the set can hold. */
+	long cpus = sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : sysconf(_SC_NPROCESSORS_ONLN);
+	return cpus < 1 ? 1 : (unsigned)cpus;
 }

@@ -1,9 +1,9 @@
 #include "option_rows.h"
 
 #include "ckfs/cleanup.h"
-#include "ckfs/inherited.h"
 #include "ckfs/memory_limit.h"
 #include "ckfs/path.h"
+#include "ckfs/thread.h"
 #include "ckfs/user.h"
 
 #include <errno.h>
@@ -108,7 +108,7 @@ static int take_operands(struct options *o, const char *const *operands, int cou
  */
 static unsigned default_threads(void)
 {
-	unsigned cores = inherited_cores();
+	unsigned cores = thread_cpus();
 	return cores < 2 ? 2 : cores > 10 ? 10 : cores;
 }
 

@@ -5,7 +5,7 @@
 #include "steps.h"
 
 #include "ckfs/clock.h"
-#include "ckfs/inherited.h"
+#include "ckfs/thread.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -67,7 +67,7 @@ int entries_new(const struct entries_parts *parts, struct entries **ret)
 	if (r == 0)
 		r = decoded_new(&e->decoded);
 	if (r == 0)
-		r = work_pool_new(inherited_cores(), &e->decoders);
+		r = work_pool_new(thread_cpus(), &e->decoders);
 	if (r == 0)
 		r = work_pool_new(FETCHER_THREADS, &e->fetchers);
 	if (r < 0) {

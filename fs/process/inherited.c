@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -160,12 +159,4 @@ void inherited_settle(void)
 	settle_stacks();
 	complete_path();
 	umask(077);
-}
-
-unsigned inherited_cores(void)
-{
-	cpu_set_t usable;
-	/* This fails if there are more CPUs than the set can hold. */
-	long cores = sched_getaffinity(0, sizeof usable, &usable) == 0 ? CPU_COUNT(&usable) : sysconf(_SC_NPROCESSORS_ONLN);
-	return cores < 1 ? 1 : (unsigned)cores;
 }

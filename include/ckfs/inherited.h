@@ -23,7 +23,4 @@ void inherited_close(void);
 /* A descriptor like /dev/null, to replace a standard stream. -1: no descriptor is free. */
 int inherited_nowhere(void);
 
-/* How many CPUs this process may use; at least 1. */
-unsigned inherited_cores(void);
-
 #endif

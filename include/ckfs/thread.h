@@ -10,4 +10,7 @@
  */
 int thread_start(pthread_t *ret, void *(*run)(void *arg), void *arg);
 
+/* How many CPUs this process may use; at least 1. */
+unsigned thread_cpus(void);
+
 #endif

@@ -2,12 +2,12 @@
 
 #include "ckfs/cleanup.h"
 #include "ckfs/json_scan.h"
+#include "ckfs/pieces.h"
 
 #include <errno.h>
 #include <string.h>
 #include <xxhash.h>
 
-#define READ_SIZE ((size_t)256 << 10)
 #define MAGIC_MAX 16
 
 /* An orjson payload under this is no checksummed one: 8 bytes and the shortest container. */
@@ -32,30 +32,6 @@ static bool hash_is(XXH3_state_t *state, const uint8_t prefix[static PREFIX_SIZE
 	XXH64_canonical_t canonical;
 	XXH64_canonicalFromHash(&canonical, XXH3_64bits_digest(state));
 	return memcmp(canonical.digest, prefix, PREFIX_SIZE) == 0;
-}
-
-/* Takes a piece of the payload, not empty; nonzero ends the reading. */
-typedef int piece_fn(void *arg, const uint8_t *bytes, size_t n);
-
-static int for_each_piece(const struct slice *payload, uint64_t from, const atomic_bool *cancel, piece_fn *piece, void *arg)
-{
-	uint64_t left = payload->length - from;
-	size_t size = left < READ_SIZE ? (size_t)left : READ_SIZE;
-	cleanup_free uint8_t *buf = malloc(size ? size : 1);
-	if (!buf)
-		return -ENOMEM;
-	while (left > 0) {
-		size_t n = left < size ? (size_t)left : size;
-		if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
-			return -EINTR;
-		int r = slice_read(payload, payload->length - left, buf, n);
-		if (r == 0)
-			r = piece(arg, buf, n);
-		if (r != 0)
-			return r;
-		left -= n;
-	}
-	return 0;
 }
 
 int prefix_locate(const struct slice *payload, const void *magic, size_t n, enum prefix *ret)
@@ -93,7 +69,7 @@ int prefix_check(const struct slice *payload, const atomic_bool *cancel)
 	cleanup_with(hash_free) XXH3_state_t *hash = hash_new();
 	if (!hash)
 		return -ENOMEM;
-	r = for_each_piece(payload, PREFIX_SIZE, cancel, hash_piece, hash);
+	r = pieces_read(payload, PREFIX_SIZE, cancel, hash_piece, hash);
 	if (r < 0)
 		return r;
 	return hash_is(hash, prefix) ? 0 : -EBADMSG;
@@ -131,7 +107,7 @@ int prefix_read_json(const struct slice *payload, const atomic_bool *cancel, enu
 	struct json_read read = {.hash = hash};
 	json_scan_init(&read.bare, JSON_STRICT, NULL, NULL);
 	json_scan_init(&read.checked, JSON_STRICT, NULL, NULL);
-	int r = for_each_piece(payload, 0, cancel, json_piece, &read);
+	int r = pieces_read(payload, 0, cancel, json_piece, &read);
 	if (r < 0)
 		return r;
 	if (payload->length >= PREFIX_SIZE && hash_is(hash, read.prefix)) {
