@@ -75,7 +75,7 @@ static bool put_expires(struct entry *entry, struct buf *buf)
 static bool put_ttl(struct entry *entry, struct buf *buf)
 {
 	int64_t expires = entry_expires(entry);
-	if (expires == 0 || expires == EXPIRES_UNKNOWN)
+	if (timestamp_is_never(expires) || expires == EXPIRES_UNKNOWN)
 		return false;
 	int64_t left = expires - clock_unix();
 	buf_printf(buf, "%lld", (long long)(left > 0 ? left : 0));

@@ -10,12 +10,18 @@
 
 #define TIMESTAMP_SIZE 32
 
-/* An expiry, unix seconds: RFC 3339 in UTC, or "never" for 0 and for years that it cannot write. */
+/* Whether an expiry, unix seconds, is told as "never": it is 0, or past the year 9999, which RFC 3339 cannot write. */
+static inline bool timestamp_is_never(int64_t expires)
+{
+	return expires == 0 || expires > INT64_C(253402300799);
+}
+
+/* An expiry: RFC 3339 in UTC, or "never". */
 static inline void timestamp_from_expiry(int64_t expires, char ret[TIMESTAMP_SIZE])
 {
 	struct tm tm;
 	time_t t = (time_t)expires;
-	if (expires == 0 || expires > INT64_C(253402300799) || !gmtime_r(&t, &tm))
+	if (timestamp_is_never(expires) || !gmtime_r(&t, &tm))
 		snprintf(ret, TIMESTAMP_SIZE, "never");
 	else
 		strftime(ret, TIMESTAMP_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm);

@@ -1,6 +1,7 @@
 """§4: extended attributes, the same in every view of an entry."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -289,8 +290,20 @@ def test_of_a_name_that_was_listed_the_newest_attributes_are_told(cache, mount, 
 @pytest.mark.file_only  # a server takes no such moment
 @pytest.mark.parametrize("expires", [2**63, 2**64 - 1, 253402300800])
 def test_an_expiry_past_the_year_9999_harms_nothing(cache, mnt, expires):
+    """No such year can be written, so it is told as never, everywhere alike: a TTL beside it would say otherwise."""
     cache.write_file(cache.key, cache.entry_header(expires) + b"value")
-    assert int(xattrs(mnt / cache.key).get("ttl", b"1")) > 0
+    shown = xattrs(mnt / cache.key)
+    assert (shown["expires"], shown.get("ttl")) == (b"never", None)
+    assert json.loads(read(mnt / "meta" / cache.key))["expires"] == "never"
+    assert read(mnt / cache.key) == b"value"
+
+
+@pytest.mark.file_only
+def test_the_last_second_of_the_year_9999_is_told(cache, mnt):
+    cache.write_file(cache.key, cache.entry_header(253402300799) + b"value")
+    shown = xattrs(mnt / cache.key)
+    assert shown["expires"] == b"9999-12-31T23:59:59Z"
+    assert abs(int(shown["ttl"]) - (253402300799 - time.time())) <= 2
 
 
 @every_writer
