@@ -144,6 +144,9 @@ bool entry_is_rendered(const struct entry *entry, enum level level);
 /* Whether there is a document, and nothing is wrong with it, as far as these parts tell. */
 bool entry_is_sound(const struct entry *entry, unsigned have);
 
+/* Whether checksums are compared. What is about to be stored is checked in any case. */
+bool entry_verifies(const struct entry *entry);
+
 /* Whether the document must be checked before it is served. */
 bool entry_wants_check(const struct entry *entry);
 

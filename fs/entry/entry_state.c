@@ -3,12 +3,16 @@
 
 #include <errno.h>
 
+bool entry_verifies(const struct entry *entry)
+{
+	return entry->judged || entry->entries->options->verify == VERIFY_FIRST;
+}
+
 bool entry_wants_check(const struct entry *entry)
 {
 	if (entry->opens)
 		return entry->document.fault == 0;
-	bool verify = entry->entries->options->verify == VERIFY_FIRST;
-	return document_has_check(&entry->document) && (verify || document_needs_check(&entry->document));
+	return document_has_check(&entry->document) && (entry_verifies(entry) || document_needs_check(&entry->document));
 }
 
 bool entry_is_sound(const struct entry *entry, unsigned have)

@@ -31,19 +31,25 @@ static int make_judged(struct entries *entries, const struct key *key, const str
 /* What is wrong with a value by now; *ret_sure: more need not be known of it. */
 static int judge(struct entry *entry, enum level level, bool *ret_sure, const char **ret_reason)
 {
+	const struct document *document = entry_document(entry);
 	const int fault = entry_fault(entry, level, ret_reason);
 	*ret_sure = true;
+	/* A format that is none is so whatever a seal holds. */
+	if (fault == -EOPNOTSUPP && document->kind == DOCUMENT_OPAQUE)
+		return -EINVAL;
 	/* By its head it is sealed, or no key fits: the SDK may have the right one. */
 	if (entry_frame(entry) && entry_frame(entry)->kind != FRAME_INTEROP && entry_seal(entry).sealed)
 		return fault == -EUCLEAN || fault == -EFBIG ? fault : 0;
-	if (fault < 0)
-		return fault == -EOPNOTSUPP ? 0 : fault;
-	if (entry_document(entry)->kind == DOCUMENT_OPAQUE) {
+	if (fault < 0 && fault != -EOPNOTSUPP)
+		return fault;
+	if (fault == 0 && document->kind == DOCUMENT_OPAQUE) {
 		*ret_reason = "neither a frame of the SDK nor an envelope, nor under the key of an interop value";
 		return -EINVAL;
 	}
 	*ret_sure = false;
-	return 0;
+	/* What only this build cannot show has a checksum all the same. */
+	const int may = fault == 0 ? 1 : document_may_be_read(document);
+	return may == 0 ? -EINVAL : may < 0 ? may : 0;
 }
 
 int entries_judge(struct entries *entries, const struct key *key, const struct slice *value, const atomic_bool *cancel, const char **ret_reason)

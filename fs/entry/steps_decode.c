@@ -9,7 +9,7 @@ static struct decoder decoder_of(struct entry *entry)
 	return (struct decoder){
 		.spool = &entries->spool,
 		.keyring = entries->keyring,
-		.verify = entries->options->verify == VERIFY_FIRST,
+		.verify = entry_verifies(entry),
 		.cancel = &entry->cancel,
 	};
 }

@@ -323,6 +323,11 @@ bool document_has_check(const struct document *document)
 	return document_needs_check(document) || document->envelope == ENVELOPE_PREFIX;
 }
 
+int document_may_be_read(const struct document *document)
+{
+	return document->kind == DOCUMENT_NUMPY && document->fault == -EOPNOTSUPP ? numpy_document_may_read(&document->body) : 0;
+}
+
 void document_done(struct document *document)
 {
 	slice_done(&document->body);

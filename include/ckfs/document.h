@@ -68,6 +68,9 @@ bool document_has_check(const struct document *document);
 /* Whether that cannot be left out: it finds the document's place, or that it is one at all. */
 bool document_needs_check(const struct document *document);
 
+/* Of one that is refused with -EOPNOTSUPP: whether the SDK may read it all the same. 1, 0, errors as slice_read(). */
+int document_may_be_read(const struct document *document);
+
 void document_done(struct document *document);
 
 /* "arrow", "numpy", "json", "msgpack", "dataframe", "series"; NULL for an opaque one. */

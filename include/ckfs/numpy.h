@@ -8,6 +8,7 @@
 
 #include "ckfs/slice.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* NumPy 2 takes no more dimensions. */
@@ -32,10 +33,19 @@ struct ndarray {
 int numpy_descr(const char *dtype, size_t n, struct ndarray *ret);
 
 /*
+ * Of a dtype with no plain form: whether NumPy may read it all the same, in some version or with a package that adds dtypes ("f4,i8", "M8[D/2]",
+ * "bfloat16"). Object, StringDType and structured ones it writes, and does not read.
+ */
+bool numpy_may_read(const char *dtype, size_t n);
+
+/*
  * Reads the head of a NUMPY_RAW document and checks that dtype, shape and length agree.
  * 0; -EUCLEAN, -EOPNOTSUPP with *ret_reason (static text, else NULL); -EIO, and -ENODATA when its bytes are not at hand.
  */
 int numpy_read(const struct slice *document, struct ndarray *ret, const char **ret_reason);
+
+/* numpy_may_read() of the document's dtype. 1, 0, errors as slice_read(). */
+int numpy_document_may_read(const struct slice *document);
 
 /*
  * The .npy header (version 1.0) of the array: a multiple of 64 bytes. The caller frees *ret. 0, -ENOMEM.

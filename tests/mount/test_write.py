@@ -16,9 +16,12 @@ import numpy as np
 import pytest
 from cachekit._rust_serializer import ByteStorage
 from cachekit.serializers.arrow_serializer import ArrowSerializer
+from cachekit.serializers.base import SerializationMetadata
+from cachekit.serializers.wrapper import SerializationWrapper
 
 from documents import TABLE, columnar, handler, seal, store
-from helpers import errno_name, flipped, legacy, metadata, name_of, read, v3
+from entries import numpy_raw
+from helpers import errno_name, flipped, legacy, metadata, name_of, prefixed, read, v3
 from waiting import until
 
 pytestmark = [pytest.mark.shared_mount, pytest.mark.on_http]
@@ -69,6 +72,15 @@ def seen_while_it_is_written(m, times: int) -> list[bytes]:
     for thread in threads:
         thread.join()
     return wrong
+
+
+def read_back(value: bytes) -> bool:
+    """Whether the SDK reads a value, with checksums or without."""
+    for integrity in (True, False):
+        with contextlib.suppress(Exception):
+            handler("auto", integrity=integrity).deserialize_data(value, "k", (), {})
+            return True
+    return False
 
 
 def frame(text: str = "v", size: int = 0) -> bytes:
@@ -353,6 +365,58 @@ class TestRefusing:
         with contextlib.suppress(OSError), open(m / f"frame/{cache.key}", "wb", buffering=0) as file:
             file.write(b"hello")
             assert outcome(os.fsync, file.fileno()) == "EINVAL"
+
+    DTYPES = [
+        "float64", "<U1", "M8[us]", "f4,f4", "M8[D/2]", "1i8", "object", "|O", "[('a', '<i4')]", "{'names': ['a'], 'formats': ['<i4']}", "StringDType()",
+        "floatX4", "<i3", "V", "datetime64[0ns]", "datetime64[parsec]", "(numpy.record, [('a', '<i4')])",
+    ]  # fmt: skip
+
+    @pytest.mark.decoding_only
+    @pytest.mark.parametrize("integrity", [True, False], ids=["checked", "bare"])
+    def test_an_array_is_stored_where_the_sdk_reads_it(self, cache, m, integrity):
+        """Also one that this build has no view for. An altered byte is found whatever the dtype is."""
+        wrong = {}
+        for dtype in self.DTYPES:
+            size = 1
+            with contextlib.suppress(Exception):
+                size = np.dtype(dtype).itemsize
+            document = numpy_raw(dtype, (1,), bytes(size))
+            value = v3(prefixed(document) if integrity else document, metadata("numpy"))
+            for stored in [value, flipped(value)] if integrity else [value]:
+                expected = None if read_back(stored) else "EINVAL"
+                if (found := outcome(write, m / f"frame/{cache.key}", stored)) != expected:
+                    wrong[dtype, stored == value] = found
+        assert wrong == {}
+
+    @pytest.mark.decoding_only
+    @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float6_e2m3fn", "float4_e2m1fn", "int4", "uint2"])
+    def test_an_array_of_an_added_dtype_is_stored_if_its_checksum_matches(self, cache, m, dtype):
+        """The SDK reads it where the application has the package that adds it."""
+        value = v3(prefixed(numpy_raw(dtype, (2,), bytes(4))), metadata("numpy"))
+        assert outcome(write, m / f"frame/{cache.key}", flipped(value)) == "EINVAL"
+        write(m / f"frame/{cache.key}", value)
+        assert cache.value(cache.key) == value
+
+    @pytest.mark.decoding_only
+    @pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+    @pytest.mark.parametrize("format", ["x", "MSGPACK", "pickle", ""])
+    def test_a_format_that_is_none_is_einval(self, cache, m, format, sealed):
+        more = {"encrypted": True, "tenant_id": "default", "encryption_algorithm": "AES-256-GCM", "key_fingerprint": "00" * 16} if sealed else {}
+        value = v3(prefixed(b'{"a": 1}') * 4, metadata("orjson") | more | {"format": format}, "orjson")
+        with pytest.raises(ValueError):
+            SerializationMetadata.from_dict(SerializationWrapper.unwrap(value)[1])
+        assert outcome(write, m / f"frame/{cache.key}", value) == "EINVAL"
+
+    @pytest.mark.own_mount
+    @pytest.mark.file_only
+    @pytest.mark.parametrize("serializer", ["arrow", "arrow, plain", "auto, an array", "auto, a dataframe"])
+    def test_verify_never_still_checks_what_is_written(self, cache, mount, serializer):
+        made, obj = SERIALIZERS[serializer]
+        value = handler(made).serialize_data(obj, (), {}, cache_key="k")
+        m = mount(cache, "write", "verify=never")
+        assert outcome(write, m / f"frame/{cache.key}", flipped(value, -40)) == "EINVAL"
+        write(m / f"frame/{cache.key}", value)
+        assert cache.value(cache.key) == value
 
     ELSEWHERE = {
         "the root": "", "raw": "raw/", "json": "json/", "msgpack": "msgpack/", "meta": "meta/",

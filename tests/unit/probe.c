@@ -180,10 +180,12 @@ static int probe_dtype(const uint8_t *bytes, size_t n)
 {
 	struct ndarray array = {0};
 	int r = numpy_descr((const char *)bytes, n, &array);
-	if (r < 0)
+	if (r < 0) {
 		print_error(r, NULL);
-	else
+		printf(", \"may_read\": %s", numpy_may_read((const char *)bytes, n) ? "true" : "false");
+	} else {
 		printf("{\"errno\": 0, \"descr\": \"%s\", \"itemsize\": %llu", array.descr, (unsigned long long)array.itemsize);
+	}
 	return 0;
 }
 

@@ -95,6 +95,18 @@ int numpy_read(const struct slice *document, struct ndarray *ret, const char **r
 	return 0;
 }
 
+int numpy_document_may_read(const struct slice *document)
+{
+	uint8_t head[HEAD_MAX];
+	size_t n = document->length < sizeof head ? (size_t)document->length : sizeof head;
+	struct bytes b = bytes_of(head, n);
+	uint16_t length;
+	int r = slice_read(document, 0, head, n);
+	if (r < 0 || !bytes_match(&b, NUMPY_MAGIC, sizeof NUMPY_MAGIC - 1) || !bytes_u16le(&b, &length))
+		return r < 0 ? r : 0;
+	return numpy_may_read((const char *)b.p, length < b.left ? length : b.left);
+}
+
 /* Text that is known to fit. */
 struct text {
 	char bytes[2048];

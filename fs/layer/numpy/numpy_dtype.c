@@ -203,3 +203,35 @@ int numpy_descr(const char *dtype, size_t n, struct ndarray *ret)
 			return -EUCLEAN;
 	return n > 0 ? -EOPNOTSUPP : -EUCLEAN;
 }
+
+/* How the dtypes of ml_dtypes are called, which JAX and others bring along. */
+static bool is_added(struct bytes b)
+{
+	static const char *const beginnings[] = {"bfloat", "float8_", "float6_", "float4_"};
+	static const char *const whole[] = {"int1", "int2", "int4", "uint1", "uint2", "uint4"};
+	for (size_t i = 0; i < COUNT(beginnings); i++)
+		if (bytes_match(&b, beginnings[i], strlen(beginnings[i])))
+			return true;
+	for (size_t i = 0; i < COUNT(whole); i++)
+		if (is(b, whole[i]))
+			return true;
+	return false;
+}
+
+bool numpy_may_read(const char *dtype, size_t n)
+{
+	struct bytes b = bytes_of(dtype, n);
+	uint32_t count;
+	if (is_composed(b))
+		return false;
+	/* Fields, and units with a divisor. */
+	if (n > 0 && (memchr(dtype, ',', n) || memchr(dtype, '/', n)))
+		return true;
+	if (is_added(b))
+		return true;
+	(void)(bytes_match(&b, ">", 1) || bytes_match(&b, "<", 1) || bytes_match(&b, "=", 1) || bytes_match(&b, "|", 1));
+	/* "a8" is "S8" to NumPy before 2.5; "1f8" is an array of one. */
+	if (bytes_match(&b, "a", 1))
+		return read_count(&b, &count) && b.left == 0;
+	return b.left > 0 && *b.p >= '0' && *b.p <= '9';
+}
