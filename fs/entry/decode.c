@@ -60,15 +60,29 @@ int decode_with_bytes(const struct decoder *decoder, const struct slice *slice, 
 	return r;
 }
 
-int decode_walk(const struct decoder *decoder, const struct slice *document, bool refuses_shape, struct verdict *verdict)
+/* Of a walked document. 0; -EUCLEAN with static text in *ret_reason; -errno. */
+static int check_shape(const struct decoder *decoder, const struct slice *document, enum shape shape, const char **ret_reason)
+{
+	int r;
+	if (shape == SHAPE_ANY)
+		return 0;
+	if (shape == SHAPE_NO_ENVELOPE) {
+		*ret_reason = "has the form of an envelope, but is not a valid one";
+		r = msgpack_is_like_envelope(document, decoder->cancel);
+		return r == 1 ? -EUCLEAN : r;
+	}
+	*ret_reason = shape == SHAPE_SERIES ? "neither a valid envelope nor a series" : "neither a valid envelope nor a dataframe";
+	r = msgpack_is_columnar(document, shape == SHAPE_SERIES, decoder->cancel);
+	return r == 0 ? -EUCLEAN : r < 0 ? r : 0;
+}
+
+int decode_walk(const struct decoder *decoder, const struct slice *document, enum shape shape, struct verdict *verdict)
 {
 	const char *reason = NULL;
 	verdict->size = document->length;
 	int r = msgpack_walk_slice(document, decoder->cancel, &verdict->text, &reason);
-	if (r == 0 && refuses_shape)
-		r = msgpack_is_like_envelope(document);
-	if (r == 1)
-		return decode_fault(verdict, -EUCLEAN, "has the form of an envelope, but is not a valid one");
+	if (r == 0)
+		r = check_shape(decoder, document, shape, &reason);
 	return is_fault(r) ? decode_fault(verdict, r, reason) : r;
 }
 
@@ -137,7 +151,7 @@ static int decode_msgpack(const struct decoder *decoder, const struct document *
 		slice_copy(&d->body, &body);
 	}
 	if (r == 0 && verdict->fault == 0)
-		r = decode_walk(decoder, &body, d->refuses_shape && verdict->envelope == ENVELOPE_NONE, verdict);
+		r = decode_walk(decoder, &body, verdict->envelope == ENVELOPE_NONE ? d->shape : SHAPE_ANY, verdict);
 	if (r == 0 && verdict->fault == 0)
 		*ret = slice_steal(&body);
 	return r;

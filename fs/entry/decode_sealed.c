@@ -116,7 +116,7 @@ static int decode_command(const struct decoder *decoder, const struct seal *seal
 	verdict->envelope = ENVELOPE_NONE;
 	int r = decode_with_bytes(decoder, plain, write_command, &command);
 	if (r == 0 && verdict->fault == 0)
-		r = decode_walk(decoder, &document, false, verdict);
+		r = decode_walk(decoder, &document, SHAPE_ANY, verdict);
 	if (r == 0 && verdict->fault == 0)
 		*ret = slice_steal(&document);
 	return r;

@@ -101,6 +101,16 @@ static int locate_framed(const struct frame *frame, const struct slice *payload,
 	return locate_bare(payload, d);
 }
 
+/* The SDK's serializer `auto` looks at what it finds without an envelope. */
+static enum shape shape_of(const struct frame *frame)
+{
+	if (!is_auto(frame))
+		return SHAPE_ANY;
+	if (is(frame->meta.original_type, "dataframe"))
+		return SHAPE_DATAFRAME;
+	return is(frame->meta.original_type, "series") ? SHAPE_SERIES : SHAPE_NO_ENVELOPE;
+}
+
 /*
  * "compressed" says whether there is an envelope. Writers of old wrote one without saying so: what looks like an
  * envelope there is one if its checksum fits.
@@ -112,7 +122,7 @@ static int locate_msgpack(const struct frame *frame, const struct slice *payload
 	bool says = frame->meta.compressed == YES;
 	if (opened && !says)
 		return locate_framed(frame, payload, d);
-	d->refuses_shape = is_auto(frame);
+	d->shape = shape_of(frame);
 	int r = bytestorage_read(payload, false, cancel, &d->storage, &reason);
 	if (r == 0 && !marks_agree(frame, d->storage.format))
 		return fail(d, -EUCLEAN, "the header's original_type is not what the envelope says");

@@ -32,6 +32,14 @@ enum envelope {
 	ENVELOPE_BYTESTORAGE,
 };
 
+/* What a MessagePack document has to be where no envelope is found. What went wrong with an envelope makes a document of it, too. */
+enum shape {
+	SHAPE_ANY,
+	SHAPE_NO_ENVELOPE, /* not like an array of four that was one */
+	SHAPE_DATAFRAME,   /* what the SDK makes columns of, as the header says */
+	SHAPE_SERIES,
+};
+
 struct document {
 	enum document_kind kind;
 	int fault;          /* 0, or why no decoded view opens: -EUCLEAN, -EOPNOTSUPP, -EFBIG, -ENOKEY */
@@ -43,7 +51,7 @@ struct document {
 	struct ndarray array; /* NUMPY */
 	bool has_storage;   /* MSGPACK: the payload looks like an envelope; it is one if ENVELOPE_BYTESTORAGE, else its checksum tells */
 	struct bytestorage storage;
-	bool refuses_shape; /* MSGPACK, where no envelope is found: what has the shape of one is refused, for it is one that went wrong */
+	enum shape shape;   /* MSGPACK, where no envelope is found */
 };
 
 /* What document_locate() would have to read beyond the heads, in bytes: 0 for nearly all. */

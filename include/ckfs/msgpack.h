@@ -41,9 +41,15 @@ int msgpack_may_be_whole(const struct slice *document);
 
 /*
  * Whether a walked document has the shape of a ByteStorage envelope, or of one with a member that went wrong: an array of four of which
- * three are [bin, array of 8 octets, size, "msgpack" | "dataframe" | "series"]. 1, 0, errors as slice_read().
+ * three are [bin, array of 8 octets, size, "msgpack" | "dataframe" | "series"]. 1, 0, -EINTR when *cancel (may be NULL) became true, errors as slice_read().
  */
-int msgpack_is_like_envelope(const struct slice *document);
+int msgpack_is_like_envelope(const struct slice *document, const atomic_bool *cancel);
+
+/*
+ * Whether a walked document is a map with the members without which the SDK makes no dataframe, or no series, of it. An envelope has none of them, whatever
+ * form it has. Results as above.
+ */
+int msgpack_is_columnar(const struct slice *document, bool series, const atomic_bool *cancel);
 
 /*
  * Writes a walked document as JSON, one line and a newline, streaming.

@@ -80,7 +80,19 @@ static bool value(struct input *in, unsigned level)
 	return false;
 }
 
-static void check_columns(const uint8_t *document, size_t n)
+/* What is described has the members that make it columns, and is no envelope. */
+static void check_columnar(const struct slice *document, bool described)
+{
+	atomic_bool cancel = true;
+	int dataframe = msgpack_is_columnar(document, false, NULL), series = msgpack_is_columnar(document, true, NULL);
+	CHECK((dataframe == 0 || dataframe == 1) && (series == 0 || series == 1));
+	CHECK(!described || dataframe == 1 || series == 1);
+	CHECK(!(dataframe || series) || msgpack_is_like_envelope(document, NULL) == 0);
+	CHECK(msgpack_is_columnar(document, false, &cancel) == -EINTR);
+}
+
+/* Whether they are described. */
+static bool check_columns(const uint8_t *document, size_t n)
 {
 	struct buf buf = {0};
 	struct json_scan scan;
@@ -91,6 +103,7 @@ static void check_columns(const uint8_t *document, size_t n)
 	json_scan_init(&scan, JSON_STRICT, NULL, NULL);
 	CHECK(!known || (json_scan_feed(&scan, buf.p, buf.length) == 0 && json_scan_end(&scan) == 0));
 	buf_done(&buf);
+	return known;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -109,14 +122,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(good == (reason == NULL));
 	if (good) {
 		CHECK(msgpack_walk(document, size, &cancel, &reason) == -EINTR);
-		check_columns(document, size);
+		const bool has_columns = check_columns(document, size);
 		const bool four = document[0] == 0x94 || (document[0] == 0xdc && document[2] == 4) || (document[0] == 0xdd && document[4] == 4);
 		struct slice slice;
 		CHECK(slice_new_copy(document, size, &slice) == 0);
 		CHECK(msgpack_may_be_whole(&slice) == 1);
-		const int is_like_envelope = msgpack_is_like_envelope(&slice);
-		slice_done(&slice);
+		const int is_like_envelope = msgpack_is_like_envelope(&slice, NULL);
 		CHECK(is_like_envelope == 0 || (is_like_envelope == 1 && four));
+		check_columnar(&slice, has_columns);
+		slice_done(&slice);
 	}
 	free(document);
 	return 0;

@@ -356,6 +356,8 @@ def test_an_unannounced_envelope_that_went_wrong_is_no_document_of_auto(shared_c
 
 
 WHOLE_VALUES, FEW_WHOLE_VALUES = 1500, 300
+# Such as were shown otherwise once: a map with an envelope's names where columns should be.
+FOUND = [5016684]
 
 
 @pytest.mark.decoding_only
@@ -364,8 +366,8 @@ def test_whole_values_open_just_where_the_package_opens_them(request, shared_cac
     until = time.monotonic() + request.config.getoption("--fuzz-seconds")
     wrong = {}
     with judging():
-        for number in itertools.count():
-            if len(wrong) > 20 or (number >= (FEW_WHOLE_VALUES if few else WHOLE_VALUES) and time.monotonic() >= until):
+        for number in itertools.chain(FOUND, itertools.count()):
+            if len(wrong) > 20 or (number not in FOUND and number >= (FEW_WHOLE_VALUES if few else WHOLE_VALUES) and time.monotonic() >= until):
                 break
             value = Maker(number).value(f"whole {number % 50}")
             shared_cache.write(value.key, value.stored)
