@@ -41,7 +41,7 @@ static int ask_once(struct mc_connection *c, struct look *look, bool value)
 	int r = stream_send(&c->stream);
 	if (r == 0)
 		r = mc_item_read(c, look->b, &look->key->hash, look->expect, look->spool, &look->found);
-	c->owes = false;
+	c->owes = c->stream.broken;
 	return r;
 }
 

@@ -105,10 +105,12 @@ static int read_value(struct mc_connection *c, const struct mc_backend *b, uint6
 	if (r == 0)
 		r = stream_read(&c->stream, end, sizeof end);
 	if (r == 0 && memcmp(end, "\r\n", 2) != 0)
-		r = stream_fail(&c->stream, -EIO);
-	if (r == 0)
-		*ret = slice_steal(&value);
-	return r;
+		r = -EIO;
+	/* What is left of a value, for lack of room as well, would be read as answers. */
+	if (r < 0)
+		return stream_fail(&c->stream, r);
+	*ret = slice_steal(&value);
+	return 0;
 }
 
 /* By the server's clock it is the same second for as long as nobody changes it; by ours it may be the one beside. */

@@ -172,6 +172,9 @@ static int store(struct mc_connection *c, struct change *change, int64_t ttl, co
 		return r;
 	buf_puts(&c->stream.out, "\r\n");
 	r = exchange(c, &change->sent, &reply);
+	/* Who does not know the command takes the value for commands, and answers each. */
+	if (r == -EIO || r == -EACCES)
+		stream_fail(&c->stream, r);
 	if (r == -EAGAIN)
 		return -ENOSPC;
 	return r == -ENOENT || (r == 0 && reply.kind == MC_CHANGED) ? 1 : r;

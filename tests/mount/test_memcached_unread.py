@@ -1,0 +1,72 @@
+"""§6 on Memcached: what is left unread of an answer is never read as the answer to another question."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+import pytest
+
+from failing_calls import ALL, Failing, compiled
+from helpers import failure, read
+from memcached_server import running, scripted, server, value_of  # noqa: F401 - fixtures
+from test_write import outcome, write
+
+MIB = 1 << 20
+LACKS = {errno.ENOSPC: "ENOSPC", errno.ENOMEM: "ENOMEM", errno.EMFILE: "EMFILE"}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return compiled(tmp_path_factory.mktemp("failing"))
+
+
+@pytest.fixture
+def failing(tmp, library):
+    return Failing(tmp / "calls", library)
+
+
+@pytest.mark.parametrize("number", LACKS, ids=LACKS.get)
+def test_a_value_that_finds_no_room_answers_nothing_else(mount, failing, number):
+    """It is made of misses."""
+    with running("-I", "64m", "-m", "256") as s:
+        s.client().set("big", b"EN\r\n" * (3 * MIB), noreply=False)
+        for first in (1, 2, 3):
+            s.client().set(f"other{first}", b"value", noreply=False)
+        m = mount(s.source, "cache_size=1M", env=failing.env)
+        for first in (1, 2, 3):
+            failing.begin("posix_fallocate64", number, first, ALL)
+            assert failure(m / "frame/big") == LACKS[number]
+            failing.end()
+            # Of a name that the kernel does not know yet it asks once.
+            assert read(m / f"frame/other{first}") == b"value"
+        assert read(m / "frame/big") == b"EN\r\n" * (3 * MIB)
+
+
+def test_a_listed_value_that_finds_no_room_hides_no_other(server, mount, failing):  # noqa: F811
+    """The values of many keys are asked for together."""
+    values = {f"k{i}": b"EN\r\n" * 60_000 for i in range(12)}
+    for key, value in values.items():
+        server.client().set(key, value, noreply=False)
+    m = mount(server.source, "cache_size=64K", "listed_ttl=0", env=failing.env)
+    for first in range(1, len(values) + 1):
+        failing.begin("posix_fallocate64", errno.ENOSPC, first)
+        with os.scandir(m / "frame") as found:
+            assert {entry.name: entry.stat(follow_symlinks=False).st_size for entry in found} == {key: len(value) for key, value in values.items()}
+        failing.end()
+        assert {key: read(m / "frame" / key) for key in values} == values
+
+
+def test_a_value_that_is_taken_for_commands_answers_nothing_else(scripted, mount):  # noqa: F811
+    """The server does not know the command to store, and has more to say than that."""
+
+    def miss(line: bytes) -> bytes:
+        time.sleep(0.3)
+        return b"EN\r\n"
+
+    there = value_of(b"what is there")
+    s = scripted({"mg": lambda line: there(line) if b"there" in line else b"EN\r\n", "ms": b"ERROR\r\n", "value": miss})
+    m = mount(s.source, "write", "unchecked")
+    assert outcome(write, m / "frame/k", b"value\r\nvalue\r\nvalue") == "EIO"
+    assert read(m / "frame/there") == b"what is there"
