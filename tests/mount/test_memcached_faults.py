@@ -212,6 +212,8 @@ REPLIES = {
     "two sizes": (reply(b"VA 1 s2 t-1 c1 O?\r\nv\r\n"), "EIO"),
     "a value without its end": (reply(b"VA 1 s1 t-1 c1 O?\r\nvxx"), "EIO"),
     "the answer to another question": (reply(b"VA 1 s1 t-1 c1 O999\r\nv\r\n"), "EIO"),
+    "a head instead of the value": (reply(b"HD s100000 t-1 c1 O?\r\n"), "EIO"),
+    "no head, but that something has changed": (reply(b"NS s1 t-1 c1 O?\r\n"), "EIO"),
     "no answer to any question": (reply(b"VA 1 s1 t-1 c1\r\nv\r\n"), "EIO"),
     "a value that is cut": (lambda line: None, "EIO"),
     "a line without an end": (reply(b"VA 1 " + b"x" * 9000), "EIO"),

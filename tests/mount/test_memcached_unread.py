@@ -10,7 +10,7 @@ import pytest
 
 from failing_calls import ALL, Failing, compiled
 from helpers import failure, read
-from memcached_server import running, scripted, server, value_of  # noqa: F401 - fixtures
+from memcached_server import SETTINGS, STATS, running, scripted, server, value_of  # noqa: F401 - fixtures
 from test_write import outcome, write
 
 MIB = 1 << 20
@@ -70,3 +70,24 @@ def test_a_value_that_is_taken_for_commands_answers_nothing_else(scripted, mount
     m = mount(s.source, "write", "unchecked")
     assert outcome(write, m / "frame/k", b"value\r\nvalue\r\nvalue") == "EIO"
     assert read(m / "frame/there") == b"what is there"
+
+
+def unasked(line: bytes) -> bytes:
+    return b"VA 5 s5 t-1 c1 %s\r\nvalue\r\n" % next(word for word in line.split() if word.startswith(b"O"))
+
+
+def test_a_value_that_nobody_asked_for_is_eio(scripted, mount):  # noqa: F811
+    """Values may be so large that a lookup asks how large they are."""
+    s = scripted({"stats": lambda line: SETTINGS.replace(b"1048576", b"134217728") if b"settings" in line else STATS % s.count, "mg": unasked})
+    m = mount(s.source)
+    assert failure(m / "k") == "EIO"
+    s.answers["mg"] = value_of(b"good")
+    assert read(m / "k") == b"good"
+
+
+def test_nothing_is_stored_over_a_value_that_nobody_asked_for(scripted, mount):  # noqa: F811
+    """Before a value is stored it is asked what is there."""
+    stored = []
+    s = scripted({"mg": lambda line: b"EN\r\n" if b" s " in line else unasked(line), "ms": lambda line: stored.append(line) or b"HD\r\n"})
+    m = mount(s.source, "write", "unchecked")
+    assert (outcome(write, m / "frame/k", b"mine"), stored) == ("EIO", [])

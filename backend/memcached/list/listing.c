@@ -110,7 +110,7 @@ static int ask_page(struct pooled *pooled, void *arg)
 		struct paged *p = &c->page[i];
 		if (!is_asked(p))
 			continue;
-		p->r = mc_item_read(connection, c->b, &p->key.hash, NULL, c->b->backend.spool, &p->found);
+		p->r = mc_item_read(connection, c->b, &p->key.hash, NULL, p->wants_value ? c->b->backend.spool : NULL, &p->found);
 		if (connection->stream.broken)
 			r = p->r;
 	}

@@ -40,7 +40,7 @@ static int ask_once(struct mc_connection *c, struct look *look, bool value)
 	c->owes = true;
 	int r = stream_send(&c->stream);
 	if (r == 0)
-		r = mc_item_read(c, look->b, &look->key->hash, look->expect, look->spool, &look->found);
+		r = mc_item_read(c, look->b, &look->key->hash, look->expect, value ? look->spool : NULL, &look->found);
 	c->owes = c->stream.broken;
 	return r;
 }

@@ -128,7 +128,8 @@ int mc_item_read(struct mc_connection *c, const struct mc_backend *b, const stru
 	/* No padding of it is hashed. */
 	memset(&identity, 0, sizeof identity);
 	int r = mc_connection_reply(c, &reply);
-	if (r == 0 && !reply.has_size)
+	/* A head is no empty value. And of a value that nobody asked for, its bytes would be read as answers. */
+	if (r == 0 && (reply.kind != (spool ? MC_VALUE : MC_HEAD) || !reply.has_size))
 		r = stream_fail(&c->stream, -EIO);
 	if (r < 0)
 		return r;

@@ -33,9 +33,9 @@ int mc_name_make(const struct mc_backend *b, const struct key *key, struct mc_na
 void mc_item_put(struct mc_connection *connection, const struct mc_name *name, bool value);
 
 /*
- * Reads the answer to it. `expect`: a version; one that differs is -ESTALE before a large value is read; NULL: any will do. `spool` may be NULL where no
- * value was asked for. 0; -ENOENT; -ESTALE; -errno: after -EAGAIN and the like the connection may serve on, but
- * not after an answer that was not read to its end: its stream is broken.
+ * Reads the answer to it. `expect`: a version; one that differs is -ESTALE before a large value is read; NULL: any will do. `spool`: for
+ * the value; NULL: none was asked for. An answer of the other kind is -EIO. 0; -ENOENT; -ESTALE; -errno: after -EAGAIN and the like the connection may
+ * serve on, but not after an answer that was not read to its end: its stream is broken.
  */
 int mc_item_read(struct mc_connection *connection, const struct mc_backend *b, const struct key_hash *key, const struct version *expect,
 	struct spool *spool, struct mc_item_found *ret);

@@ -79,8 +79,8 @@ static int exchange(struct mc_connection *c, bool *sent, struct mc_reply *ret)
 	int r = stream_send(&c->stream);
 	if (r == 0)
 		r = mc_connection_reply(c, ret);
-	/* Of a change, an answer without sense tells nobody what has come of it. */
-	if (r == 0 && sent && ret->kind != MC_HEAD && ret->kind != MC_CHANGED)
+	/* No value was asked for. Of a change, an answer without sense tells nobody what has come of it. */
+	if (r == 0 && ret->kind != MC_HEAD && !(sent && ret->kind == MC_CHANGED))
 		r = stream_fail(&c->stream, -EIO);
 	if (c->stream.broken)
 		return r;

@@ -50,8 +50,8 @@ void mc_connection_close(struct mc_connection *connection);
 int mc_connection_line(struct mc_connection *connection, const char **ret, size_t *ret_length);
 
 /*
- * Reads the line that answers the next question; each has to carry its number (O), which put++ gives it. 0 and *ret, of the kind that the question can
- * have; -ENOENT a miss; -errno, as mc_errno() has it: the connection may serve on after that, unless it is -EIO.
+ * Reads the line that answers the next question; each has to carry its number (O), which put++ gives it. 0 and *ret, which may be of a kind that the
+ * question cannot have; -ENOENT a miss; -errno, as mc_errno() has it: the connection may serve on after that, unless it is -EIO.
  */
 int mc_connection_reply(struct mc_connection *connection, struct mc_reply *ret);
 
