@@ -196,8 +196,11 @@ int file_next(struct cursor *cursor, bool value, const atomic_bool *cancel, stru
 			continue;
 		}
 		look(c, candidate, value);
-		if (candidate_is_hidden(candidate))
+		if (candidate_is_hidden(candidate)) {
+			/* Its file may have told its key before it told that it has expired. */
+			candidate_done(candidate);
 			continue;
+		}
 		bool unread = candidate_is_unread(candidate);
 		r = unread ? 0 : candidate->r;
 		/* Anything else must not shorten the list silently. */

@@ -12,7 +12,7 @@ import pytest
 
 from caches import FileCache
 from entries import entries_of, frame, memory_directory, opening
-from helpers import read
+from helpers import memory, read
 from waiting import sleep_until
 
 ENTRY = frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
@@ -183,3 +183,24 @@ class TestASecondListing:
         before = reads(m)
         names(m)
         assert reads(m) - before >= len(STAYS)
+
+
+@pytest.mark.memory
+@pytest.mark.parametrize("gone", ["expired", "no entry"])
+def test_listings_keep_nothing_of_files_that_they_do_not_show(tmp, mount, gone):
+    """Also where a file carries its key."""
+    cache = FileCache(tmp / "cache")
+    for n in range(500):
+        key = f"{n}" + "k" * 200
+        path = cache.write_file(key, cache.entry_header(1) + ENTRY if gone == "expired" else bytes(100))
+        os.setxattr(path, "user.ckfs.key", key.encode())
+    m = mount(cache)
+
+    def grows() -> int:
+        before = memory(m, "RssAnon")
+        for _ in range(100):
+            assert os.listdir(m / "arrow") == []
+        return memory(m, "RssAnon") - before
+
+    grows()
+    assert grows() < 4 << 20  # less than half of their keys
