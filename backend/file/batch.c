@@ -80,8 +80,7 @@ static void look_at(const struct batch *b, struct candidate *candidate, bool val
 		return;
 	}
 	cleanup_close int fd = file_open_entry(b->backend, b->directory, candidate->name);
-	const bool named = fd >= 0 && (candidate->key.text || file_key_read(b->backend, fd, &candidate->key));
-	candidate->r = fd < 0 ? fd : file_read_entry(b->backend, &fd, true, named ? FILE_NAMED : FILE_UNNAMED, &candidate->stored);
+	candidate->r = fd < 0 ? fd : file_read_entry(b->backend, &fd, true, file_key_look(b->backend, fd, &candidate->key), &candidate->stored);
 }
 
 /* Looks at names that nobody has taken yet. */

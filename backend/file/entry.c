@@ -219,7 +219,7 @@ int file_look(struct file_backend *f, int directory, const char *name, uint64_t 
 	if (r != 0)
 		return r < 0 ? r : 0;
 	cleanup_close int fd = file_open_entry(f, directory, name);
-	return fd < 0 ? fd : file_read_entry(f, &fd, false, file_key_read(f, fd, key) ? FILE_NAMED : FILE_UNNAMED, ret);
+	return fd < 0 ? fd : file_read_entry(f, &fd, false, file_key_look(f, fd, key), ret);
 }
 
 int file_open_entry(struct file_backend *f, int directory, const char *name)

@@ -232,6 +232,13 @@ static int file_expires(struct backend *backend, const struct key *key, const st
 	return entry_header_read(header, (size_t)n, ret) < 0 ? -EIO : 0;
 }
 
+static void file_forget(struct backend *backend)
+{
+	struct file_backend *f = file_of(backend);
+	file_headers_clear(&f->headers);
+	f->lacks_attributes = false;
+}
+
 static int file_changed(struct backend *backend, struct timespec *ret)
 {
 	struct file_backend *f = file_of(backend);
@@ -268,6 +275,7 @@ const struct backend_ops file_backend = {
 	.list = file_list,
 	.next = file_next,
 	.list_end = file_list_end,
+	.forget = file_forget,
 	.changed = file_changed,
 	.statfs = file_statfs,
 	.put = file_put,

@@ -58,7 +58,7 @@ int file_open_directory(struct file_backend *f);
 /* Opens an entry's file by its name. A descriptor; -ENOENT also for a link, a socket or anything else that is no file. */
 int file_open_entry(struct file_backend *f, int directory, const char *name);
 
-/* Whether a file has its key in an attribute. */
+/* Whether a file has its key in an attribute. Unknown: it was not asked, or could not be asked just now. */
 enum file_named { FILE_UNNAMED, FILE_NAMED, FILE_UNKNOWN };
 
 /* Reads an open file as an entry. What is known of `named` is remembered for file_look(). With its value it takes the descriptor, and leaves -1. 0; -ENOENT no entry, or expired; -errno. */
@@ -72,8 +72,11 @@ int file_look(struct file_backend *f, int directory, const char *name, uint64_t 
 
 /* --- key_attribute.c --- */
 
-/* Adds the text to a key that is known by its hash, if the open file has it. */
-bool file_key_read(struct file_backend *f, int fd, struct key *key);
+/* Adds the text to a key that is known by its hash, if the open file has it. 0; -ENODATA it has none; -ENOMEM, -errno: nobody knows. */
+int file_key_read(struct file_backend *f, int fd, struct key *key);
+
+/* The same for file_read_entry(). */
+enum file_named file_key_look(struct file_backend *f, int fd, struct key *key);
 
 /* Leaves the text of a key with an open file, as far as that goes. */
 void file_key_write(struct file_backend *f, int fd, const struct key *key);

@@ -25,21 +25,39 @@ static void note(struct file_backend *f, int number)
 		f->lacks_attributes = true;
 }
 
-bool file_key_read(struct file_backend *f, int fd, struct key *key)
+/* What no file answers that has a key which counts. Anything else may be otherwise the next time. */
+static bool is_none(int number)
+{
+	return number == ENODATA || number == EOPNOTSUPP || number == ENOSYS || number == ERANGE;
+}
+
+int file_key_read(struct file_backend *f, int fd, struct key *key)
 {
 	char text[LENGTH_MAX];
 	cleanup_key struct key told = {0};
 	if (f->lacks_attributes)
-		return false;
+		return -ENODATA;
 	ssize_t n = fgetxattr(fd, NAME, text, LENGTH_USUAL);
 	if (n < 0 && errno == ERANGE)
 		n = fgetxattr(fd, NAME, text, sizeof text);
-	if (n < 0)
-		note(f, errno);
-	if (n <= 0 || key_from_text(text, (size_t)n, &told) < 0 || !key_hash_equal(&told.hash, &key->hash))
-		return false;
-	*key = key_steal(&told);
-	return true;
+	if (n < 0) {
+		const int number = errno;
+		note(f, number);
+		/* ENOENT here is no missing entry: the file is open. */
+		return is_none(number) ? -ENODATA : number == ENOENT ? -EIO : -number;
+	}
+	int r = n == 0 ? -ENODATA : key_from_text(text, (size_t)n, &told);
+	if (r == 0 && !key_hash_equal(&told.hash, &key->hash))
+		r = -ENODATA;
+	if (r == 0)
+		*key = key_steal(&told);
+	return r;
+}
+
+enum file_named file_key_look(struct file_backend *f, int fd, struct key *key)
+{
+	const int r = file_key_read(f, fd, key);
+	return r == 0 ? FILE_NAMED : r == -ENODATA ? FILE_UNNAMED : FILE_UNKNOWN;
 }
 
 void file_key_write(struct file_backend *f, int fd, const struct key *key)
@@ -75,8 +93,9 @@ int file_resolve(struct backend *backend, const struct key_hash *hash, const ato
 	cleanup_close int fd = file_open_entry(f, directory, name);
 	if (fd < 0)
 		return fd;
-	if (!file_key_read(f, fd, &key))
-		return -ENOENT;
+	int r = file_key_read(f, fd, &key);
+	if (r < 0)
+		return r == -ENODATA ? -ENOENT : r;
 	*ret = key;
 	return 0;
 }

@@ -207,6 +207,56 @@ def test_a_thread_without_memory_does_not_end_the_mount(ckfs, cache, failing, ti
     assert (m.process.returncode, m.is_mounted()) == (0, False)
 
 
+# What a file cache remembers of its files
+
+
+def write_named(cache, *keys: str) -> set[str]:
+    """Their files carry the keys, and have been there for so long that a listing relies on their times."""
+    for key in keys:
+        cache.write(key, b"value")
+        os.setxattr(cache.path(key), "user.ckfs.key", key.encode())
+    time.sleep(0.05)
+    return {f"{key}.json" for key in keys}
+
+
+@pytest.mark.file_only
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOMEM, errno.EINTR, errno.ENOENT], ids=errno.errorcode.get)
+def test_a_key_that_could_not_be_read_is_read_by_the_next_listing(cache, mount, failing, number):
+    """Both where values are read and where they are not."""
+    names = write_named(cache, "a", "b", "c")
+    m = mount(cache, env=failing.env)
+    with failing.all("fgetxattr", number):
+        assert {len(os.listdir(m / view)) for view in ("frame", "raw", "meta", "frame")} == {3}
+    assert set(os.listdir(m / "meta")) == names
+
+
+@pytest.mark.file_only
+@pytest.mark.memory
+def test_a_key_for_which_there_was_no_memory_is_read_by_the_next_listing(cache, mount, failing):
+    m = mount(cache, env=failing.env)
+    for first in itertools.count(1):
+        names = write_named(cache, f"k{first}")
+        failing.begin("malloc", errno.ENOMEM, first)
+        with contextlib.suppress(OSError):
+            os.listdir(m / "meta")
+        failing.end()
+        assert set(os.listdir(m / "meta")) == names, failing.where
+        cache.path(f"k{first}").unlink()
+        if not failing.failed:
+            break
+
+
+@pytest.mark.file_only
+def test_that_a_filesystem_has_no_attributes_is_believed_until_sighup(cache, mount, failing):
+    names = write_named(cache, "a", "b")
+    m = mount(cache, env=failing.env)
+    with failing.all("fgetxattr", errno.EOPNOTSUPP):
+        assert not names & set(os.listdir(m / "meta"))
+    assert not names & set(os.listdir(m / "meta"))
+    os.kill(m.pid, signal.SIGHUP)
+    assert until(lambda: set(os.listdir(m / "meta")) == names)
+
+
 # The command
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -13,7 +14,7 @@ import pytest
 from caches import FileCache
 from entries import entries_of, frame, memory_directory, opening
 from helpers import memory, read
-from waiting import sleep_until
+from waiting import sleep_until, until
 
 ENTRY = frame({"s": "default", "m": {"format": "msgpack"}, "v": "2.0"}, b"\xc0")
 STAYS = [f"stays-{n}" for n in range(2000)]
@@ -176,6 +177,17 @@ class TestASecondListing:
         before = reads(m)
         names(m)
         assert reads(m) - before < len(STAYS) // 2
+
+    def test_reads_all_files_after_sighup(self, listed):
+        cache, m = listed
+        m.process.send_signal(signal.SIGHUP)
+
+        def reads_all() -> bool:
+            before = reads(m)
+            names(m)
+            return reads(m) - before >= len(STAYS)
+
+        assert until(reads_all)
 
     def test_reads_what_has_changed(self, listed):
         cache, m = listed
