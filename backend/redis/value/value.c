@@ -55,8 +55,11 @@ static int read_head(struct redis_connection *c, struct look *look)
 	int second = connection_string(c, REDIS_SMALL + 1, &n);
 	if (second == 0)
 		second = read_string(c, look, n, NULL, &look->value);
-	if (r < 0 || second < 0)
-		return second < 0 && second != -EPROTOTYPE ? second : r;
+	/* What is no string by now is none, though it was one when its size was asked for; any other error says more than that. */
+	if (second < 0 && (r == 0 || second != -EPROTOTYPE))
+		return second;
+	if (r < 0)
+		return r;
 	/* GETRANGE is one command: what it does not fill is all there is. */
 	look->whole = n <= REDIS_SMALL;
 	look->torn = !look->whole && size < n;
