@@ -92,7 +92,8 @@ int announcements_read(struct redis_connection *c, uint64_t seed, struct changes
 	char *word = NULL;
 	size_t n;
 	int r = connection_head(c, &head);
-	*ret_pong = r == 0 && head.kind == REPLY_STATUS;
+	/* Also where nothing but a PING and changes is refused. */
+	*ret_pong = r == 0 && (head.kind == REPLY_STATUS || (head.kind == REPLY_ERROR && reply_errno(&head.text) == REPLY_READERS_ONLY));
 	if (r < 0 || *ret_pong)
 		return r;
 	if ((head.kind != REPLY_ARRAY && head.kind != REPLY_PUSH) || head.number < 2 || head.number > 4)

@@ -41,12 +41,12 @@ static bool is_single(const struct redis_nodes *n)
 	return n->seeds.count == 0;
 }
 
-/* A redirection, or a lost connection, is an answer only for callers who can ask again. For all others it is an error. */
+/* A redirection, or a lost connection, is an answer only for callers who can ask again, a refusal of changes for who makes one. For all others it is an error. */
 static int answer_of(int r)
 {
 	if (r == REPLY_FULL)
 		return -EAGAIN;
-	return r == REPLY_MOVED || r == REPLY_ASK || r == -ECONNRESET ? -EIO : r;
+	return r == REPLY_MOVED || r == REPLY_ASK || r == REPLY_READERS_ONLY || r == -ECONNRESET ? -EIO : r;
 }
 
 /* Whether there was neither an answer nor a refusal: the server is lost, or cannot answer now. */

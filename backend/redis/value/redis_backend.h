@@ -35,6 +35,7 @@ struct redis_backend {
 	atomic_uint_least64_t listed[REDIS_LISTED_WORDS]; /* a bit for each key whose version a listing has named by its head; keys share bits */
 	struct work_pool *ahead; /* asks for what listings will show next */
 	atomic_bool lacks_scan_type;  /* a server before 6.0 */
+	atomic_bool refuses;          /* the last change, and the log has its words */
 	struct known_capacity memory;
 };
 

@@ -12,10 +12,12 @@
 
 #include "ckfs/cleanup.h"
 #include "ckfs/clock.h"
+#include "ckfs/log.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 
 /* A key that comes and goes between two commands is tried so often. */
 #define TRIES 5
@@ -87,7 +89,7 @@ static int begin(struct redis_connection *c, const struct change *change)
 		return 0;
 	connection_put_text(c, "PING", NULL);
 	int r = connection_send(c);
-	return r < 0 ? r : connection_status(c);
+	return r < 0 ? r : connection_pong(c);
 }
 
 /* Sends what was put, with what tells of it. */
@@ -225,13 +227,32 @@ static int ask_to_expire(struct redis_connection *c, void *arg)
 
 /* --- */
 
-/* A server may be full; and the one of a service that takes no changes is its master no more. */
+/* Why a server takes no change is known to it alone: the log has its words, once until it takes one. */
+static void note_refusal(struct redis_backend *b, const struct redis_connection *c, int r)
+{
+	const bool is_refusal = r == REPLY_FULL || r == REPLY_READERS_ONLY || (r == -EIO && c->words[0] && !c->stream.broken);
+	if (r == 0)
+		atomic_store(&b->refuses, false);
+	if (!is_refusal || atomic_exchange(&b->refuses, true))
+		return;
+	cleanup_buf struct buf text = {0};
+	buf_escaped(&text, c->words, strlen(c->words), WORDS_MAX);
+	buf_put(&text, "", 1);
+	if (!text.failed)
+		log_line(LOG_WARNING, "a change was refused: %s", text.p);
+}
+
+/* A server may be full, or serve readers alone; and the one of a service that takes no changes is its master no more. */
 static int ask_change(struct redis_connection *c, void *arg, int (*ask)(struct redis_connection *c, void *arg))
 {
 	const struct change *change = arg;
+	c->words[0] = '\0';
 	int r = ask(c, arg);
+	note_refusal(change->b, c, r);
 	if (r == REPLY_FULL)
 		return -ENOSPC;
+	if (r == REPLY_READERS_ONLY)
+		return -EROFS;
 	return r == -EROFS && change->b->nodes.seeds.service ? -EAGAIN : r;
 }
 

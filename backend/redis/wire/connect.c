@@ -57,6 +57,9 @@ static int read_answer(struct redis_connection *c, const struct redis_target *ta
 	if (reply.kind != REPLY_ERROR)
 		return error_set(error, -EIO, "%.200s: " NO_REDIS, endpoint_name(&target->at));
 	r = reply_errno(&reply.text);
+	/* A PING is answered so like a change, and readers are served. */
+	if (r == REPLY_READERS_ONLY)
+		return 0;
 	struct buf text = {0};
 	buf_escaped(&text, reply.text.p, reply.text.left, 200);
 	buf_put(&text, "", 1);

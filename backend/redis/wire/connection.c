@@ -159,6 +159,7 @@ static bool begins_with(const struct bytes *text, const char *word)
 static int meaning_of(struct redis_connection *c, const struct bytes *text)
 {
 	int r = reply_errno(text);
+	snprintf(c->words, sizeof c->words, "%.*s", (int)text->left, text->p);
 	if (r == REPLY_MOVED || r == REPLY_ASK) {
 		const char *at = memrchr(text->p, ' ', text->left);
 		snprintf(c->redirect, sizeof c->redirect, "%.*s", (int)(text->left - (size_t)(at + 1 - (const char *)text->p)), at + 1);
@@ -197,6 +198,12 @@ int connection_status(struct redis_connection *c)
 {
 	struct reply reply = {0};
 	return head_of_kind(c, REPLY_STATUS, &reply);
+}
+
+int connection_pong(struct redis_connection *c)
+{
+	int r = connection_status(c);
+	return r == REPLY_READERS_ONLY ? 0 : r;
 }
 
 int connection_status_or_nil(struct redis_connection *c)

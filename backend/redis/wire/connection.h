@@ -17,6 +17,9 @@
 /* The text of a redirection, "host:port", with its NUL. */
 #define REDIRECT_MAX 264
 
+/* What is kept of an error's words, with a NUL. */
+#define WORDS_MAX 256
+
 /* What a server calls itself. */
 struct server_version {
 	char name[12];      /* "redis", "valkey"; "": unknown */
@@ -33,6 +36,7 @@ struct redis_connection {
 	bool asking;               /* each command is put with an ASKING before it, whose answer is not shown */
 	uint64_t nested;           /* heads that are still to be read of the reply that is being read */
 	char redirect[REDIRECT_MAX]; /* where the last REPLY_MOVED or REPLY_ASK points to */
+	char words[WORDS_MAX]; /* of the last error, as they came */
 	int64_t paged_at; /* monotonic ms: when a page of SCAN was last asked for; 0: never */
 	struct stream stream; /* last: its buffer is not cleared */
 };
@@ -78,6 +82,7 @@ int connection_length(struct redis_connection *connection, uint64_t *ret); /* of
 int connection_status(struct redis_connection *connection);
 int connection_status_or_nil(struct redis_connection *connection); /* 1 a status, 0 nil */
 int connection_array(struct redis_connection *connection, int64_t *ret_count);
+int connection_pong(struct redis_connection *connection); /* of a PING: one who serves readers alone has answered, too */
 
 /* The head of a string of at most `max` bytes, which the caller reads then. 0 and its length; -errno, nil is garbled. */
 int connection_string(struct redis_connection *connection, uint64_t max, uint64_t *ret);

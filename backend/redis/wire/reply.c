@@ -115,6 +115,7 @@ int reply_errno(const struct bytes *text)
 		{"LOADING", -EAGAIN}, {"BUSY", -EAGAIN}, {"MASTERDOWN", -EAGAIN}, {"TRYAGAIN", -EAGAIN}, {"CLUSTERDOWN", -EAGAIN},
 		{"MOVED ", REPLY_MOVED}, {"ASK ", REPLY_ASK},
 		{"OOM", REPLY_FULL}, {"READONLY", -EROFS}, {"ERR max number of clients", -EAGAIN},
+		{"MISCONF", REPLY_READERS_ONLY}, {"NOREPLICAS", REPLY_READERS_ONLY},
 		{"WRONGTYPE", -EPROTOTYPE}, {"ERR unknown command", -ENOSYS}, {"ERR unknown subcommand", -ENOSYS},
 		{"ERR Unknown subcommand", -ENOSYS}, {"ERR syntax error", -ENOSYS}, {"ERR wrong number of arguments", -ENOSYS},
 	};

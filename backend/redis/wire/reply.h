@@ -48,9 +48,12 @@ int reply_read(const void *bytes, size_t n, struct reply *ret);
 /* What one says that has no memory left (maxmemory). The spool has its own errno for a disk that is full. */
 #define REPLY_FULL (-EDQUOT)
 
+/* What one says to changes, and to a PING, that cannot save what it has, or has too few replicas. It serves readers all the same. */
+#define REPLY_READERS_ONLY (-ENOLINK)
+
 /*
- * What an error means: -EACCES; -EAGAIN the server cannot answer now; REPLY_FULL, -EROFS it takes no change; -EPROTOTYPE the key is of another type;
- * -ENOSYS no such command, or not with these words; REPLY_MOVED, REPLY_ASK; else -EIO. Never -ENOENT.
+ * What an error means: -EACCES; -EAGAIN the server cannot answer now; REPLY_FULL, REPLY_READERS_ONLY, -EROFS it takes no change; -EPROTOTYPE the key is of
+ * another type; -ENOSYS no such command, or not with these words; REPLY_MOVED, REPLY_ASK; else -EIO. Never -ENOENT.
  */
 int reply_errno(const struct bytes *text);
 
