@@ -20,6 +20,7 @@
 struct scanned {
 	struct key key;       /* without the prefix */
 	int r;                /* UNSEEN; 0, and `stored`; -errno */
+	bool refused;         /* that is what the server says when it is asked for this key: it is there, and others may be read */
 	int64_t looked_at;    /* monotonic ms: when that was known */
 	struct stored stored; /* owned, where r is 0 */
 };

@@ -38,6 +38,7 @@ struct heads {
 		uint8_t last[REDIS_LISTED_HEAD]; /* of a larger one, where nothing is announced */
 		bool torn;                       /* size and bytes are not of one version */
 		struct expiry expiry;
+		bool answered; /* whatever r is: the server has said it */
 		int r;
 	} heads[HEADS_MAX];
 };
@@ -54,6 +55,7 @@ static int put_head(struct heads *h, struct head *head, struct redis_connection 
 	if (!text)
 		return -ENOMEM;
 	const struct bytes name = bytes_of(text, n);
+	head->answered = false;
 	head->announced = nodes_hash(&b->nodes, text, n);
 	head->change = changes_of(&b->changes, head->announced, NULL);
 	connection_put(connection, (const struct bytes[]){bytes_of("STRLEN", 6), name}, 2);
@@ -88,6 +90,7 @@ static void read_head(struct heads *h, struct head *head, struct redis_connectio
 	if (!whole)
 		head->length = REDIS_LISTED_HEAD;
 	head->r = r == -EPROTOTYPE ? -ENOENT : r;
+	head->answered = !connection->stream.broken;
 }
 
 static int ask_heads(struct redis_connection *connection, void *arg)
@@ -169,6 +172,7 @@ static void take_heads(struct heads *h)
 		int r = head->r < 0 ? head->r : store_head(h, head, fenced, &head->scanned->stored);
 		/* A single server does not move keys: this one belongs to a cluster. */
 		head->scanned->looked_at = clock_ms();
+		head->scanned->refused = head->answered && head->r < 0;
 		head->scanned->r = (r == REPLY_MOVED || r == REPLY_ASK) && !h->cursor->backend->nodes.seeds.count ? -EIO : r;
 	}
 }
@@ -190,8 +194,13 @@ static int look_alone(struct heads *h, struct scanned *scanned, const atomic_boo
 		return -ENOMEM;
 	const struct bytes name = bytes_of(text, n);
 	h->count = 1;
-	h->heads[0].scanned = scanned;
-	h->heads[0].r = nodes_ask(&b->nodes, &name, ask_head_alone, h, cancel);
+	struct head *head = &h->heads[0];
+	head->scanned = scanned;
+	head->answered = false;
+	int r = nodes_ask(&b->nodes, &name, ask_head_alone, h, cancel);
+	/* There may have been trouble after an answer that did not count. */
+	head->answered = head->answered && r == head->r;
+	head->r = r;
 	take_heads(h);
 	return 0;
 }
@@ -261,8 +270,10 @@ static int look(struct heads *h, const atomic_bool *cancel)
 		asked[n] = h->heads[n].scanned;
 	int r = scan_ask(&c->scan, ask_heads, h, cancel);
 	if (r == -ESTALE)
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < n; i++) {
 			h->heads[i].r = -EAGAIN;
+			h->heads[i].answered = false;
+		}
 	else if (r < 0)
 		return r;
 	take_heads(h);

@@ -191,8 +191,10 @@ static int next_key(struct redis_cursor *c, const atomic_bool *cancel, struct sc
 			if (r == -EINTR)
 				return r;
 			/* Looking ahead has failed: so does who wants this key's head. */
-			if (r < 0 && s->r == UNSEEN)
+			if (r < 0 && s->r == UNSEEN) {
 				s->r = r;
+				s->refused = false;
+			}
 			if (s->r != -ENOENT && !seen_has(&c->seen, redis_fingerprint(c, &s->key))) {
 				*ret = s;
 				return 1;
@@ -211,7 +213,7 @@ static int next_key(struct redis_cursor *c, const atomic_bool *cancel, struct sc
 /* Hands a key over, and its value if that is wanted: the page owns them no longer. */
 static void hand_over(struct scanned *s, bool value, struct listed *ret)
 {
-	*ret = (struct listed){.key = s->key, .unread = value && s->r == -EACCES};
+	*ret = (struct listed){.key = s->key, .unread = value && s->r < 0};
 	if (s->r == 0 && value)
 		ret->stored = s->stored;
 	else if (s->r == 0)
@@ -233,8 +235,8 @@ int redis_next(struct cursor *cursor, bool value, const atomic_bool *cancel, str
 			if (s->r == -ENOENT)
 				continue;
 		}
-		/* What may not be read is shown all the same. Any other error ends the listing. */
-		if (value && s->r < 0 && s->r != -EACCES) {
+		/* What the server does not let be read is shown all the same. Any other error ends the listing. */
+		if (value && s->r < 0 && !s->refused) {
 			r = s->r;
 			s->r = UNSEEN;
 			return r;

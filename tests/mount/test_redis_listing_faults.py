@@ -1,0 +1,59 @@
+"""§5 on a Redis server: what fails for one key is no reason to end a listing, and what fails for all is."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import time
+
+import pytest
+
+from helpers import FORMATS, failure
+from redis_server import scripted  # noqa: F401 - a fixture
+
+UNKNOWN = b"-ERR unknown command\r\n"
+
+# A server that announces nothing, so that a value is read whole when it is looked up.
+READABLE = {
+    "HELLO": UNKNOWN, "CLIENT": UNKNOWN, "PTTL": b":-1\r\n", "PEXPIRETIME": b":-1\r\n",
+    "STRLEN": b":3\r\n", "GETRANGE": b"$3\r\nabc\r\n", "GET": b"$3\r\nabc\r\n",
+}  # fmt: skip
+
+
+def page(*keys: bytes) -> bytes:
+    return b"*2\r\n$1\r\n0\r\n*%d\r\n" % len(keys) + b"".join(b"$%d\r\n%s\r\n" % (len(key), key) for key in keys)
+
+
+SILENT = b""
+
+
+def answered_for(key: bytes, reply: bytes | None, *commands: bytes):
+    """A server that answers so for one key, and as it should for others."""
+
+    def answer(usual: bytes, words: list[bytes]) -> bytes | None:
+        if words[1] == key and reply == SILENT:
+            time.sleep(2)
+        return reply if words[1] == key else usual
+
+    other = {command: functools.partial(answer, READABLE[command]) for command in commands}
+    return {**READABLE, **other, "SCAN": page(b"a", b"b", b"c", b"d")}
+
+
+@pytest.mark.parametrize("words, told", {b"ERR upstream failure": "EIO", b"NOPERM no": "EACCES", b"BUSY a script": "EAGAIN", b"OOM no": "EAGAIN"}.items())
+def test_a_key_of_which_the_server_tells_nothing_but_an_error_is_listed_all_the_same(scripted, mount, words, told):  # noqa: F811
+    """As a proxy does, one of whose servers is lost."""
+    s = scripted(answered_for(b"b", b"-%s\r\n" % words, "GET", "STRLEN", "GETRANGE", "PTTL", "PEXPIRETIME"))
+    m = mount(s.url, "timeout=2")
+    listed = {view: {entry.name for entry in os.scandir(m / view)} - set(FORMATS) for view in ("", "raw", "frame", "json")}
+    # One that cannot be read may be of any format.
+    assert listed == {"": {*"abcd"}, "raw": {*"abcd"}, "frame": {*"abcd"}, "json": {"b.json"}}
+    assert [failure(m / key) for key in "abcd"] == [None, told, None, None]
+
+
+@pytest.mark.parametrize("reply, told", {None: "EIO", b"$-7\r\n": "EIO", SILENT: "ETIMEDOUT"}.items(), ids=["lost", "garbled", "silent"])
+def test_a_connection_that_fails_at_a_key_ends_the_listing_with_an_error(scripted, mount, reply, told):  # noqa: F811
+    m = mount(scripted(answered_for(b"b", reply, "GETRANGE")).url, "timeout=1")
+    with pytest.raises(OSError) as error:
+        os.listdir(m / "json")
+    assert errno.errorcode[error.value.errno] == told
