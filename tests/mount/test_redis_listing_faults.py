@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import errno
 import functools
 import os
+import threading
 import time
 
 import pytest
 
 from helpers import FORMATS, failure
-from redis_server import scripted  # noqa: F401 - a fixture
+from redis_server import Proxy, db, in_front_of_the_server, scripted, server  # noqa: F401 - fixtures
 
 UNKNOWN = b"-ERR unknown command\r\n"
 
@@ -57,3 +60,33 @@ def test_a_connection_that_fails_at_a_key_ends_the_listing_with_an_error(scripte
     with pytest.raises(OSError) as error:
         os.listdir(m / "json")
     assert errno.errorcode[error.value.errno] == told
+
+
+class Old(Proxy):
+    """As before Redis 6: it knows no TYPE of SCAN, and says so once so many have asked for it."""
+
+    def __init__(self, server):  # noqa: F811
+        self.together = threading.Barrier(3, timeout=3)
+        super().__init__(server)
+
+    def _requests(self, client, upstream):
+        with contextlib.suppress(OSError):
+            while data := client.recv(1 << 16):
+                if b"SCAN" in data and b"TYPE" in data:
+                    with contextlib.suppress(threading.BrokenBarrierError):
+                        self.together.wait()
+                    client.sendall(b"-ERR syntax error\r\n")
+                else:
+                    upstream.sendall(data)
+
+
+old = in_front_of_the_server(Old)
+
+
+def test_several_who_learn_at_once_that_a_server_knows_no_type_for_scan_list_all(db, old, mount):  # noqa: F811
+    db.mset({f"k{i}": b"v" for i in range(50)})
+    db.rpush("list", 1)
+    m = mount(old.url, "timeout=10")
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for listed in pool.map(os.listdir, [m / view for view in ("raw", "frame", "raw")]):
+            assert sorted(listed) == sorted(f"k{i}" for i in range(50))

@@ -36,6 +36,7 @@ struct redis_cursor {
 	struct scan scan;
 	char at[24];   /* the server's next cursor */
 	bool ended;    /* there are no more pages */
+	bool asked_type; /* the last page was asked for by type, too */
 	struct names names; /* of its last page, those that are no keys yet among them */
 	struct scanned *page; /* NULL, or PAGE_KEYS of them */
 	size_t count, next;

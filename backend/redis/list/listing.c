@@ -83,7 +83,8 @@ static int ask_page(struct redis_connection *connection, void *arg)
 		words[n++] = bytes_of("MATCH", 5);
 		words[n++] = bytes_of(c->pattern, strlen(c->pattern));
 	}
-	if (!atomic_load(&c->backend->lacks_scan_type)) {
+	c->asked_type = !atomic_load(&c->backend->lacks_scan_type);
+	if (c->asked_type) {
 		words[n++] = bytes_of("TYPE", 4);
 		words[n++] = bytes_of("string", 6);
 	}
@@ -158,15 +159,17 @@ static int take_keys(struct redis_cursor *c, const atomic_bool *cancel)
 
 static int next_page(struct redis_cursor *c, const atomic_bool *cancel)
 {
-	struct redis_backend *b = c->backend;
 	drop_page(c);
 	int r = scan_go_on(&c->scan, cancel);
 	c->ended = r == 0;
 	if (r <= 0)
 		return r;
 	r = scan_ask_page(&c->scan, ask_page, c, cancel);
-	if (r == -ENOSYS && !atomic_exchange(&b->lacks_scan_type, true))
+	/* Others may have learnt it since this one has asked. */
+	if (r == -ENOSYS && c->asked_type) {
+		atomic_store(&c->backend->lacks_scan_type, true);
 		r = scan_ask_page(&c->scan, ask_page, c, cancel);
+	}
 	if (r == 0 && !scan_moved(&c->scan, c->at))
 		drop_page(c);
 	/* Half a page is asked for again. */
