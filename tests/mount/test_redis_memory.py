@@ -1,12 +1,13 @@
 """§7 on a Redis server: what the daemon holds of a value, and of a listing."""
 
+import os
 import subprocess
 
 import pytest
 
 from caches import noise
 from helpers import failure, memory, peak, read, reset_peak
-from redis_server import db, server  # noqa: F401 - fixtures
+from redis_server import db, proxy, server  # noqa: F401 - fixtures
 from waiting import PATIENCE
 
 MIB = 1 << 20
@@ -86,3 +87,21 @@ def test_names_of_a_million_keys_are_listed_in_bounded_memory(crowded, mount):
     lines = subprocess.run(["ls", "-f", m / "raw"], check=True, capture_output=True).stdout.count(b"\n")
     most = peak(m) - before
     assert (lines, most <= 64 * MIB) == (KEYS + 2, True), most / MIB
+
+
+@pytest.mark.parametrize("knows_type", [True, False])
+def test_long_names_are_kept_once_and_not_asked_for_together(server, db, proxy, mount, knows_type):
+    """A name may be as long as a value, and each of the commands that tell of a key has it."""
+    names = [b"%d" % i + b"k" * (8 * MIB) for i in range(8)]
+    for name in names:
+        db.set(name, b"v")
+    if not knows_type:
+        proxy.requests = lambda data: data.replace(b"$4\r\nTYPE\r\n$6\r\nstring", b"$4\r\nTYPO\r\n$6\r\nstring")
+    m = mount(proxy.url, "cache_size=64M", "timeout=60")
+    failure(m / "none")
+    before, held_before = reset_peak(m), memory(m, "RssAnon")
+    listed = [entry.stat().st_size for entry in os.scandir(m / "raw")]
+    assert listed == [1] * 8
+    # The names that the kernel knows, and those that were listed; in between they lie in the spool.
+    assert (memory(m, "RssAnon") - held_before) / MIB < 64 + 48
+    assert (peak(m) - before) / MIB < 64 + 64 + 96

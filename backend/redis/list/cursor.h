@@ -16,6 +16,9 @@
 /* Keys that are known at a time. */
 #define PAGE_KEYS 1024
 
+/* So long may all their names be but the last one. */
+#define PAGE_KEYS_BYTES (UINT64_C(1) << 20)
+
 /* Owned by the page until redis_next() hands it over. */
 struct scanned {
 	struct key key;       /* without the prefix */

@@ -122,11 +122,12 @@ static int ask_types(struct redis_connection *connection, void *arg)
 /* Adds keys until there are enough. One for which there is no memory comes first the next time. */
 static int add_keys(struct redis_cursor *c)
 {
-	uint64_t before = c->names.at;
+	const uint64_t begin = c->names.at;
+	uint64_t before = begin;
 	const char *name;
 	size_t n;
 	int r = 0;
-	while (r == 0 && c->count < PAGE_KEYS && names_next(&c->names, &name, &n)) {
+	while (r == 0 && c->count < PAGE_KEYS && c->names.at - begin < PAGE_KEYS_BYTES && names_next(&c->names, &name, &n)) {
 		r = add_key(c, name, n);
 		before = r == 0 ? c->names.at : before;
 	}

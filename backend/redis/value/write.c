@@ -95,8 +95,9 @@ static int begin(struct redis_connection *c, const struct change *change)
 /* Sends what was put, with what tells of it. */
 static int send(struct redis_connection *c, struct change *change)
 {
-	put_told(c, change);
+	/* What is put behind a command may send it. */
 	change->sent = true;
+	put_told(c, change);
 	return connection_send(c);
 }
 
@@ -215,6 +216,7 @@ static int ask_to_expire(struct redis_connection *c, void *arg)
 		connection_put(c, (const struct bytes[]){word("PEXPIRE"), change->name, word_of(&number, until > 0 ? until * 1000 : 1)}, 3);
 	else
 		connection_put(c, (const struct bytes[]){word("PERSIST"), change->name}, 2);
+	change->sent = true;
 	connection_put(c, (const struct bytes[]){word("PTTL"), change->name}, 2);
 	r = send(c, change);
 	if (r == 0)

@@ -11,8 +11,11 @@
 /* Bytes of a text that there is room for before they have come. */
 #define TEXT_STEP ((size_t)64 << 10)
 
-/* Bytes of a value that are sent at a time. */
+/* Bytes of a value, or of a long word, that are put at a time. */
 #define VALUE_STEP ((size_t)64 << 10)
+
+/* So much may wait to be sent: names may be as long as values, and each command has one. */
+#define UNSENT_MAX ((size_t)256 << 10)
 
 static int fail(struct redis_connection *c, int r)
 {
@@ -32,10 +35,18 @@ static void put_count(struct redis_connection *c, char kind, uint64_t n)
 	buf_put(&c->stream.out, p, (size_t)(text + sizeof text - p));
 }
 
+/* The end of the last word is never sent here: as long as the caller does not send, the command that is being put has not been made. */
 static void put_word(struct redis_connection *c, const struct bytes *word)
 {
+	struct bytes left = *word;
 	put_count(c, '$', word->left);
-	buf_put(&c->stream.out, word->p, word->left);
+	while (left.left > 0 && c->unsent == 0) {
+		const size_t n = left.left < VALUE_STEP ? left.left : VALUE_STEP;
+		buf_put(&c->stream.out, left.p, n);
+		left = bytes_of(left.p + n, left.left - n);
+		if (c->stream.out.length > UNSENT_MAX)
+			c->unsent = stream_send(&c->stream);
+	}
 	buf_put(&c->stream.out, "\r\n", 2);
 }
 
@@ -68,7 +79,7 @@ void connection_put_text(struct redis_connection *c, ...)
 
 int connection_send(struct redis_connection *c)
 {
-	return stream_send(&c->stream);
+	return c->unsent < 0 ? c->unsent : stream_send(&c->stream);
 }
 
 int connection_put_value(struct redis_connection *c, const struct bytes *words, size_t count, const struct slice *value)

@@ -31,6 +31,7 @@ struct redis_connection {
 	struct server_version version; /* of the server that it has reached */
 	bool lacks_expiretime;     /* as this server has said: one before 7.0 */
 	bool armed;                /* that listener hears when what is read here changes, but for what is asked with ASKING */
+	int unsent;                /* -errno: a part of what was put could not be sent, and the stream is broken */
 	uint64_t heads_owed;       /* heads that are still to be read */
 	uint64_t string_owed;      /* bytes of the last string that are still to be read, its end included */
 	bool asking;               /* each command is put with an ASKING before it, whose answer is not shown */
@@ -58,7 +59,7 @@ uint64_t connection_announced(const struct redis_connection *connection);
 /* Whether all that was asked for was read, so that it can serve again. */
 bool connection_is_clean(const struct redis_connection *connection);
 
-/* Puts a command. What fails for want of memory is told by connection_send(). */
+/* Puts a command. When much waits already, that is sent, but not the end of this one. What fails is told by connection_send(). */
 void connection_put(struct redis_connection *connection, const struct bytes *words, size_t count);
 
 /* The same with words of text, NULL-terminated. */
