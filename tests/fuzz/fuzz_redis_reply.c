@@ -46,8 +46,9 @@ static void check_written(const struct reply *reply)
 	struct reply again;
 	if (reply->kind == REPLY_STATUS || reply->kind == REPLY_ERROR)
 		return;
-	int n = reply->kind == REPLY_NIL ? snprintf(text, sizeof text, "$-1\r\n")
-					 : snprintf(text, sizeof text, "%c%" PRId64 "\r\n", types[reply->kind], reply->number);
+	int n = reply->kind == REPLY_NIL       ? snprintf(text, sizeof text, "$-1\r\n")
+		: reply->kind == REPLY_NOTHING ? snprintf(text, sizeof text, "*-1\r\n")
+					       : snprintf(text, sizeof text, "%c%" PRId64 "\r\n", types[reply->kind], reply->number);
 	CHECK(reply_read(text, (size_t)n, &again) == n && same(reply, &again));
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 from garbling import Random, garbler  # noqa: F401 - a fixture
 from helpers import errno_name, failure, read, xattrs
-from redis_server import running, server  # noqa: F401 - fixtures
+from redis_server import running, scripted, server  # noqa: F401 - fixtures
 from redis_cluster import wait_for
 
 VALUES = {"small": b"a" * 100, "middle": b"b" * 5000, "edge": b"c" * 65537, "large": b"d" * 300_000}
@@ -102,6 +102,29 @@ def test_a_reply_that_makes_no_sense(garbler, db, mount, command):  # noqa: F811
     garbler.change = None
     garbler.cut()
     wait_for(lambda: is_well(m, db), "all is well again")
+
+
+# A server whose values are read whole.
+PLAIN = {"HELLO": b"-ERR unknown command\r\n", "CLIENT": b"-ERR unknown command\r\n", "PEXPIRETIME": b":-1\r\n"}
+GONE, THERE = b"$-1\r\n", b"$1\r\nv\r\n"
+
+
+@pytest.mark.parametrize(
+    "get, pttl, told",
+    [
+        (GONE, b":-2\r\n", "ENOENT"),
+        (THERE, b":-2\r\n", "ENOENT"),
+        (THERE, b":0\r\n", "ENOENT"),
+        (THERE, b":-7\r\n", "EIO"),
+        (THERE, b":-9223372036854775807\r\n", "EIO"),
+        (b"*-1\r\n", b":-1\r\n", "EIO"),
+        (b"_\r\n", b":-1\r\n", "EIO"),
+        (b"*0\r\n", b":-1\r\n", "EIO"),
+    ],
+)
+def test_only_what_says_so_is_absence(scripted, mount, get, pttl, told):
+    m = mount(scripted({**PLAIN, "GET": get, "PTTL": pttl}).url, "timeout=2")
+    assert failure(m / "k") == told
 
 
 @pytest.mark.parametrize("kind", ["MOVED", "ASK"])

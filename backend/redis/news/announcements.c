@@ -68,7 +68,7 @@ static int read_keys(struct redis_connection *c, uint64_t seed, struct changes *
 {
 	struct reply reply = {0};
 	int r = connection_head(c, &reply);
-	if (r == 0 && reply.kind == REPLY_NIL)
+	if (r == 0 && (reply.kind == REPLY_NIL || reply.kind == REPLY_NOTHING))
 		changes_note_all(changes);
 	else if (r == 0 && (reply.kind != REPLY_ARRAY || reply.number > MESSAGE_KEYS_MAX))
 		r = -EIO;

@@ -27,6 +27,18 @@ static int64_t realtime_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+int redis_read_left(struct redis_connection *c, int64_t *ret)
+{
+	int64_t left = 0;
+	int r = connection_integer(c, &left);
+	/* Nobody knows what less would mean, least of all that there is no such key. */
+	if (r == 0 && left < -2)
+		r = stream_fail(&c->stream, -EIO);
+	if (r == 0)
+		*ret = left;
+	return r;
+}
+
 /* What the server's number of milliseconds that are left means. 0, -ENOENT. */
 static int expiry_of(int64_t left, int64_t at, int64_t asked_ms, int64_t answered_ms, struct expiry *ret)
 {
@@ -53,7 +65,7 @@ static int expiry_of(int64_t left, int64_t at, int64_t asked_ms, int64_t answere
 int redis_read_expiry(struct redis_connection *c, unsigned count, int64_t asked_ms, struct expiry *ret)
 {
 	int64_t left = 0, at = -1;
-	int r = connection_integer(c, &left);
+	int r = redis_read_left(c, &left);
 	if (count == 2 && !c->stream.broken) {
 		int second = connection_integer(c, &at);
 		if (second == -ENOSYS)

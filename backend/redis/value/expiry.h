@@ -13,6 +13,9 @@ struct expiry {
 /* Puts the commands that ask for it; what it returns goes to redis_read_expiry(). */
 unsigned redis_put_expiry(struct redis_connection *c, const struct bytes *name);
 
+/* The answer to a PTTL: milliseconds, -1 it never expires, -2 no such key. 0; -EIO any other number, errors as of connection_integer(). */
+int redis_read_left(struct redis_connection *c, int64_t *ret);
+
 /* Reads their replies, all of them unless the connection breaks. 0; -ENOENT no such key, or just gone; -errno. */
 int redis_read_expiry(struct redis_connection *c, unsigned count, int64_t asked_ms, struct expiry *ret);
 

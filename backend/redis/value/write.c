@@ -5,6 +5,7 @@
  * A command that was sent and not answered is not sent again: somebody else may have stored something since. That is -ETIMEDOUT, stored or not.
  */
 #include "write.h"
+#include "expiry.h"
 #include "invalidation.h"
 #include "key.h"
 
@@ -123,7 +124,7 @@ static int ask_what_is_there(struct redis_connection *c, const struct change *ch
 	connection_put(c, (const struct bytes[]){word("STRLEN"), change->name}, 2);
 	int r = connection_send(c);
 	if (r == 0)
-		r = connection_integer(c, ret_left);
+		r = redis_read_left(c, ret_left);
 	if (r < 0 && c->stream.broken)
 		return r;
 	int second = connection_integer(c, &ignored);
@@ -221,7 +222,7 @@ static int ask_to_expire(struct redis_connection *c, void *arg)
 	r = send(c, change);
 	if (r == 0)
 		r = connection_integer(c, &did);
-	int second = c->stream.broken ? r : connection_integer(c, &left);
+	int second = c->stream.broken ? r : redis_read_left(c, &left);
 	r = answered(c, change, r < 0 ? r : second);
 	/* One without an expiry stays without. */
 	return r < 0 ? r : did > 0 || left != -2 ? 0 : -ENOENT;

@@ -31,7 +31,7 @@ static int read_count(struct bytes line, enum reply_kind kind, int64_t max, stru
 		return r;
 	if (n < -1 || n > max)
 		return -EIO;
-	*ret = n < 0 ? (struct reply){.kind = REPLY_NIL} : (struct reply){.kind = kind, .number = n};
+	*ret = n < 0 ? (struct reply){.kind = kind == REPLY_STRING ? REPLY_NIL : REPLY_NOTHING} : (struct reply){.kind = kind, .number = n};
 	return 0;
 }
 
@@ -70,7 +70,7 @@ static int read_line(uint8_t type, struct bytes line, struct reply *ret)
 	case '_':
 		if (line.left > 0)
 			return -EIO;
-		*ret = (struct reply){.kind = REPLY_NIL};
+		*ret = (struct reply){.kind = REPLY_NOTHING};
 		return 0;
 	default:
 		return -EIO;

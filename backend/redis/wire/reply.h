@@ -6,7 +6,8 @@
  *   :number CR LF                   an integer
  *   $length CR LF bytes CR LF       a string; the head is all before its bytes
  *   *count CR LF reply…             an array; the head is all before its elements
- *   $-1 CR LF, *-1 CR LF, _ CR LF   nothing
+ *   $-1 CR LF                       no string
+ *   *-1 CR LF, _ CR LF              no array, or nothing
  *   %count CR LF (key value)…       a map: here an array of twice as many elements
  *   >count CR LF reply…             an array that nobody has asked for (push)
  *
@@ -30,7 +31,8 @@
 /* No array has more elements. */
 #define REPLY_ARRAY_MAX (INT64_C(1) << 32)
 
-enum reply_kind { REPLY_STATUS, REPLY_ERROR, REPLY_INTEGER, REPLY_STRING, REPLY_ARRAY, REPLY_PUSH, REPLY_NIL };
+/* Of a value only REPLY_NIL says that there is none: no server tells REPLY_NOTHING of one by RESP2. */
+enum reply_kind { REPLY_STATUS, REPLY_ERROR, REPLY_INTEGER, REPLY_STRING, REPLY_ARRAY, REPLY_PUSH, REPLY_NIL, REPLY_NOTHING };
 
 struct reply {
 	enum reply_kind kind;
