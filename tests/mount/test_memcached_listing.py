@@ -99,6 +99,7 @@ def test_a_server_that_refuses_later_is_told_then(server, mount):
     m = mount(server.source)
     assert names(m) == ["k"]
     server.say(b"lru_crawler disable")
+    assert until(lambda: server.say(b"lru_crawler metadump hash", b"\n").startswith(b"CLIENT_ERROR"))  # its thread has ended
     with pytest.raises(OSError) as error:
         os.listdir(m / "raw")
     assert (error.value.errno, len(m.log_lines("lists no keys"))) == (errno.EOPNOTSUPP, 1)
@@ -108,7 +109,8 @@ def test_a_server_that_refuses_later_is_told_then(server, mount):
 
 
 def is_busy(server: Memcached) -> bool:
-    return server.say(b"lru_crawler metadump hash", b"\n").startswith(b"BUSY")
+    """Asked for a dump instead, it would stop one of its threads until the other dump is read."""
+    return b"STAT lru_crawler_running 1\r\n" in server.say(b"stats", b"END\r\n")
 
 
 class Dumping:
@@ -121,10 +123,10 @@ class Dumping:
         """Whether it has the dump: the server may be at another one, or move its keys to a larger table, and then it has none."""
         self.connection = server.connection(little=True)
         self.connection.sendall(b"lru_crawler metadump hash\r\n")
-        if until(lambda: is_busy(server), 1):
-            return True
-        self.connection.close()
-        return False
+        if until(lambda: not is_busy(server), 0.5):
+            self.connection.close()
+            return False
+        return True
 
 
 def test_a_busy_server_is_waited_for(server, mount, tmp):
@@ -134,6 +136,24 @@ def test_a_busy_server_is_waited_for(server, mount, tmp):
     assert is_busy(server)
     threading.Timer(1, other.connection.close).start()
     assert listing(m / "raw") == expected
+
+
+def test_a_listing_stops_no_thread_of_a_server_whose_dump_another_client_does_not_read(server, mount, tmp):
+    """The server would block each thread that takes the command, and with it a part of its clients, in the end all."""
+    fill(server, tmp, [f"ns:users:func:app.load:args:{n:0150d}" for n in range(60_000)])
+    m = mount(server.source, "timeout=2")
+    other = Dumping(server)
+    for _ in range(4):
+        with pytest.raises(OSError) as error:
+            os.listdir(m / "raw")
+        assert error.value.errno == errno.EAGAIN
+    for _ in range(8):
+        client = server.client(timeout=5)
+        assert client.version().startswith(b"1.")
+        client.close()
+    other.connection.close()
+    assert until(lambda: not is_busy(server))
+    assert len(listing(m / "raw")) == 60_000
 
 
 def test_a_server_that_stays_busy_is_eagain(scripted, mount):

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <syslog.h>
 
+/* A statistic: 1 while the server's crawler runs. */
+#define RUNNING "lru_crawler_running"
+
 /* Before a busy server is asked again. */
 #define BUSY_MS 50
 
@@ -68,16 +71,47 @@ static int connect_to(struct dump *d)
 	return r == -ENOENT || r == -EPROTONOSUPPORT || r == -ECONNRESET ? -EIO : r;
 }
 
-static int ask(struct dump *d)
+static int say(struct dump *d, const char *command, enum dump_state state)
 {
 	int r = d->connection ? 0 : connect_to(d);
 	if (r < 0)
 		return r;
 	/* Nothing else may be sent with it. */
-	buf_puts(&d->connection->stream.out, "lru_crawler metadump hash\r\n");
+	buf_puts(&d->connection->stream.out, command);
 	r = stream_send(&d->connection->stream);
-	d->state = DUMP_GOES;
+	d->state = state;
 	return r;
+}
+
+/*
+ * Asks whether the server's crawler runs. While a client does not read its dump, the crawler holds a lock, and who asks for another dump then stops one
+ * of the server's threads, with all clients of that. So no dump is asked for while it runs.
+ */
+static int look(struct dump *d)
+{
+	d->is_crawling = false;
+	return say(d, "stats\r\n", DUMP_LOOKS);
+}
+
+static void wait_a_while(struct dump *d)
+{
+	d->state = DUMP_WAITS;
+	d->ask_at = clock_ms() + BUSY_MS;
+}
+
+/* A statistic, or the line behind them; an error: there are none, and nothing is known. */
+static int take_statistic(struct dump *d, const char *line, size_t n)
+{
+	struct bytes name, value;
+	if (mc_stat_read(line, n, &name, &value)) {
+		if (bytes_match(&name, RUNNING, strlen(RUNNING)) && name.left == 0)
+			d->is_crawling = bytes_match(&value, "1", 1);
+		return 0;
+	}
+	if (!d->is_crawling)
+		return say(d, "lru_crawler metadump hash\r\n", DUMP_GOES);
+	wait_a_while(d);
+	return 0;
 }
 
 /* Waits until a busy server may be asked again. 0; -EINTR; -EAGAIN it was waited for long enough. */
@@ -147,10 +181,12 @@ static int step(struct dump *d, const atomic_bool *cancel, struct mc_item *ret)
 	size_t n = 0;
 	enum mc_dump_kind kind;
 	int r = d->state == DUMP_WAITS ? wait_for_turn(d, cancel) : 0;
-	if (r == 0 && d->state != DUMP_GOES)
-		r = ask(d);
+	if (r == 0 && d->state < DUMP_LOOKS)
+		r = look(d);
 	if (r == 0)
 		r = next_line(d, cancel, &line, &n);
+	if (r == 0 && d->state == DUMP_LOOKS)
+		return take_statistic(d, line, n);
 	if (r == 0)
 		r = mc_dump_read(line, n, &kind, ret);
 	if (r < 0)
@@ -165,8 +201,7 @@ static int step(struct dump *d, const atomic_bool *cancel, struct mc_item *ret)
 		d->state = DUMP_ENDED;
 		return 0;
 	case MC_DUMP_BUSY:
-		d->state = DUMP_WAITS;
-		d->ask_at = clock_ms() + BUSY_MS;
+		wait_a_while(d);
 		return 0;
 	case MC_DUMP_REFUSED:
 		return refuse(d);
@@ -183,7 +218,7 @@ int dump_next(struct dump *dump, const atomic_bool *cancel, struct mc_item *ret)
 			return dump->failure;
 		if (dump->state == DUMP_ENDED)
 			return 0;
-		int r = step(dump, cancel, ret);
+		int r = was_cancelled(cancel) || atomic_load(dump->dumps->stop) ? -EINTR : step(dump, cancel, ret);
 		if (r == -EINTR || r == 1)
 			return r;
 		/* A listing that was cut off is no empty one, nor a key that is absent. */

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-enum dump_state { DUMP_NEW, DUMP_WAITS, DUMP_GOES, DUMP_ENDED, DUMP_FAILED };
+enum dump_state { DUMP_NEW, DUMP_WAITS, DUMP_LOOKS, DUMP_GOES, DUMP_ENDED, DUMP_FAILED };
 
 struct dump {
 	struct dumps *dumps;
@@ -22,6 +22,7 @@ struct dump {
 	enum dump_state state;
 	int failure;
 	struct mc_connection *connection; /* NULL: none */
+	bool is_crawling;         /* the server is, as far as DUMP_LOOKS has read */
 	size_t taken;             /* bytes that were read since the last look at its speed */
 	struct rest rest;         /* what was read ahead */
 };
