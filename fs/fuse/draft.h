@@ -85,11 +85,8 @@ void draft_drop(struct draft *draft);
 void draft_show(struct draft *draft, uint64_t *ret_length, struct timespec *ret_when);
 void draft_set_time(struct draft *draft, const struct timespec *when);
 
-/*
- * Stores it, if it was changed. `last`: nobody will write any more. Else one that was only opened, as the shell does before it runs a command, waits
- * for that where an empty value may be stored. 0; -EINVAL it is no value; -EINTR; errors as of backend_put().
- */
-int draft_store(struct draft *draft, bool last, const atomic_bool *cancel);
+/* Stores it, if it was changed. 0; -EINVAL it is no value; -EINTR; errors as of backend_put(). */
+int draft_store(struct draft *draft, const atomic_bool *cancel);
 
 /* Logs why it was not stored in the end, if it was written. Who writes in pieces, as a shell does for several commands, has a close between them. */
 void draft_log(const struct draft *draft);

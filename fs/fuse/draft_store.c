@@ -55,18 +55,15 @@ static int try_to_store(struct draft *d, const atomic_bool *cancel)
 	return 0;
 }
 
-int draft_store(struct draft *draft, bool last, const atomic_bool *cancel)
+int draft_store(struct draft *draft, const atomic_bool *cancel)
 {
 	int r = draft_enter(draft, cancel);
 	if (r < 0)
 		return r;
-	const bool waits = !last && !draft->written && draft->m->options->unchecked;
 	const bool is_known = draft->tried && (draft->outcome == -EINVAL || draft->outcome == -EFBIG);
-	if (waits)
-		draft->asked = false;
 	if (draft->changed && is_known)
 		r = draft->outcome;
-	else if (draft->changed && !waits) {
+	else if (draft->changed) {
 		r = try_to_store(draft, cancel);
 		draft->tried = true;
 		draft->outcome = r;

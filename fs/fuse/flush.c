@@ -10,13 +10,12 @@ struct storing {
 	struct request request;
 	struct draft *draft; /* a reference */
 	struct file *file;   /* RELEASE: it is closed then */
-	bool last;           /* nobody will write any more, or somebody wants it stored now */
 };
 
 static int ask_to_store(struct request *request)
 {
 	const struct storing *s = container_of(request, struct storing, request);
-	return draft_store(s->draft, s->last, &request->cancelled);
+	return draft_store(s->draft, &request->cancelled);
 }
 
 static void answer_stored(struct request *request, int r)
@@ -37,9 +36,9 @@ static const struct request_kind store_kind = {.size = sizeof(struct storing), .
  * Storing may take long with any backend. What is small and goes to a server takes one answer, and is waited for as others are: to hand it over to
  * another thread would take as long. What was interrupted before it was stored is not.
  */
-static void start_storing(struct mount *m, fuse_req_t req, struct draft *draft, bool last)
+static void start_storing(struct mount *m, fuse_req_t req, struct draft *draft)
 {
-	struct storing s = {.request = {.kind = &store_kind, .m = m, .req = req, .hears = true}, .draft = draft_ref(draft), .last = last};
+	struct storing s = {.request = {.kind = &store_kind, .m = m, .req = req, .hears = true}, .draft = draft_ref(draft)};
 	uint64_t length;
 	struct timespec ignored;
 	draft->asked = true;
@@ -64,7 +63,7 @@ void ckfs_flush(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_fil
 	struct draft *draft = file_of(fi)->draft;
 	(void)ino;
 	if (draft && !is_left_to_writer(draft, fi->lock_owner) && draft->changed)
-		start_storing(m, req, draft, false);
+		start_storing(m, req, draft);
 	else
 		m->reply->err(req, 0);
 }
@@ -75,7 +74,7 @@ void ckfs_fsync(struct mount *m, fuse_req_t req, fuse_ino_t ino, int datasync, s
 	(void)ino;
 	(void)datasync;
 	if (draft && draft->changed)
-		start_storing(m, req, draft, true);
+		start_storing(m, req, draft);
 	else
 		m->reply->err(req, 0);
 }
@@ -84,7 +83,7 @@ void ckfs_fsync(struct mount *m, fuse_req_t req, fuse_ino_t ino, int datasync, s
 static int ask_to_store_last(struct request *request)
 {
 	struct draft *draft = container_of(request, struct storing, request)->draft;
-	draft_store(draft, true, &request->cancelled);
+	draft_store(draft, &request->cancelled);
 	draft_log(draft);
 	draft_drop(draft);
 	return 0;

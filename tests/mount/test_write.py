@@ -280,6 +280,17 @@ class TestStoring:
         subprocess.run(["sh", "-c", f'{{ {parts}; }} >"$0"', m / f"frame/{cache.key}"], check=True, cwd=cache.home)
         assert cache.value(cache.key) == value
 
+    def test_an_empty_value_is_stored_when_it_is_closed_and_not_over_a_later_one(self, cache, unchecked):
+        path = unchecked / f"frame/{cache.key}"
+        for i in range(40):
+            with open(path, "wb"):
+                pass
+            assert (cache.value(cache.key), read(path)) == (b"", b"")
+            with open(path, "wb", buffering=0) as file:
+                file.write(b"later %d" % i)
+            time.sleep(0.01)
+            assert read(path) == b"later %d" % i
+
     def test_a_program_that_the_writer_starts_stores_nothing(self, cache, unchecked):
         """It has the descriptor from the writer, and closes it when it begins or ends."""
         cache.set(cache.key, frame("old"))
