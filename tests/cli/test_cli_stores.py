@@ -15,6 +15,7 @@ import pytest
 from caches import HttpCache, noise
 from helpers import memory
 from redis_server import db, proxy, server  # noqa: F401 - fixtures
+from waiting import stop_process
 from without_mount import commands  # noqa: F401 - a fixture
 
 KEYS = 1_000_000
@@ -81,7 +82,7 @@ def test_ctrl_c_ends_a_wait_for_a_server_at_once(server, db, commands):
     c = commands(server.tcp)
     program = subprocess.Popen(c.line("ls", "-l", options=("timeout=3600",)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=c.env)
     with program as process:
-        server.process.send_signal(signal.SIGSTOP)
+        stop_process(server.process)
         try:
             time.sleep(0.1)
             process.send_signal(signal.SIGINT)

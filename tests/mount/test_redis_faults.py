@@ -15,7 +15,7 @@ from caches import noise
 from entries import stats
 from helpers import failure, lookup_failure, read
 from redis_server import Proxy, db, proxy, running, scripted, server  # noqa: F401 - fixtures
-from waiting import PATIENCE, taking, until
+from waiting import PATIENCE, stop_process, taking, until
 from while_lost import interrupt_a_reader, restart_under_load
 
 NOT_LOADED = b"-LOADING Redis is loading the dataset in memory\r\n"
@@ -244,7 +244,7 @@ def test_a_server_that_stops_to_answer_times_out(server, db, mount):
     db.set("k", b"v")
     m = mount(server.url, "timeout=2")
     assert read(m / "k") == b"v"
-    os.kill(server.process.pid, signal.SIGSTOP)
+    stop_process(server.process)
     try:
         with taking(1.8):
             assert failure(m / "k") == "ETIMEDOUT"
@@ -264,7 +264,7 @@ def test_who_waits_for_an_attribute_keeps_no_thread_from_others(server, db, moun
                 os.getxattr(file.fileno(), "user.ckfs.ttl")
 
         crowd = [threading.Thread(target=ask) for _ in range(8)]
-        os.kill(server.process.pid, signal.SIGSTOP)
+        stop_process(server.process)
         try:
             for thread in crowd:
                 thread.start()
@@ -281,7 +281,7 @@ def test_who_waits_can_be_interrupted(server, db, mount):
     db.set("k", b"v" * 200_000)
     m = mount(server.url, "timeout=60")
     os.stat(m / "k")
-    os.kill(server.process.pid, signal.SIGSTOP)
+    stop_process(server.process)
     try:
         interrupt_a_reader(m / "k")
     finally:

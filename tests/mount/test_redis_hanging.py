@@ -11,13 +11,13 @@ import pytest
 
 from helpers import meta
 from redis_server import Proxy, db, in_front_of_the_server, proxy, running, server  # noqa: F401 - fixtures
-from waiting import PATIENCE, all_wait, taking
+from waiting import PATIENCE, all_wait, stop_process, taking
 from while_lost import ends_on_a_signal
 
 
 @contextlib.contextmanager
 def stopped(server):
-    os.kill(server.process.pid, signal.SIGSTOP)
+    stop_process(server.process)
     try:
         yield
     finally:

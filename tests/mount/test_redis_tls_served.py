@@ -11,7 +11,7 @@ import pytest
 from caches import noise
 from helpers import failure, read
 from tls_server import live, pki, relay, running_tls  # noqa: F401 - fixtures
-from waiting import taking, until
+from waiting import stop_process, taking, until
 from while_lost import interrupt_a_reader, restart_under_load
 
 
@@ -115,7 +115,7 @@ def test_a_server_that_stops_to_answer_times_out(pki, live, mount):
     live.client().set("k", b"v")
     m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=2")
     assert read(m / "k") == b"v"
-    os.kill(live.process.pid, signal.SIGSTOP)
+    stop_process(live.process)
     try:
         with taking(1.8):
             assert failure(m / "k") == "ETIMEDOUT"
@@ -128,7 +128,7 @@ def test_who_waits_can_be_interrupted(pki, live, mount):
     live.client().set("k", b"v" * 200_000)
     m = mount(live.rediss, f"tls_ca={pki.ca.pem}", "timeout=60")
     os.stat(m / "k")
-    os.kill(live.process.pid, signal.SIGSTOP)
+    stop_process(live.process)
     try:
         interrupt_a_reader(m / "k")
     finally:

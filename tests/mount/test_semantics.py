@@ -15,7 +15,7 @@ from documents import SMALL, envelope
 from helpers import failure, flipped, listing, metadata, prefixed, read, v3
 from redis_server import db, server  # noqa: F401 - fixtures
 from test_redis_slow import MIB, Slow, noise
-from waiting import PATIENCE, taking, until
+from waiting import PATIENCE, stop_process, taking, until
 
 # What is shown
 
@@ -64,7 +64,7 @@ def test_a_silent_server_is_waited_for_five_seconds(server, db, mount):  # noqa:
     db.set("k", b"v")
     m = mount(server.url)
     assert read(m / "k") == b"v"
-    os.kill(server.process.pid, signal.SIGSTOP)
+    stop_process(server.process)
     try:
         with taking(4.8, 9.5):
             assert failure(m / "k") == "ETIMEDOUT"

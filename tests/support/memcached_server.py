@@ -17,7 +17,7 @@ from pymemcache.client.base import Client
 
 from ports import free_port
 from redis_server import Listening, Relay
-from waiting import PATIENCE
+from waiting import PATIENCE, stop_process
 
 PROGRAM = "memcached"
 
@@ -62,7 +62,7 @@ class Memcached:
         return s
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        stop_process(self.process)
 
     def go_on(self) -> None:
         self.process.send_signal(signal.SIGCONT)

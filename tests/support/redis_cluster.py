@@ -20,7 +20,7 @@ import redis_server
 from ports import free_port
 from redis_server import Server
 from tls_server import TlsPeers
-from waiting import until
+from waiting import stop_process, until
 
 SLOTS = 16384
 
@@ -82,7 +82,7 @@ def wait_for_replicas(server: Server, **login) -> None:
 
 
 def stop(server: Server) -> None:
-    server.process.send_signal(signal.SIGSTOP)
+    stop_process(server.process)
 
 
 def go_on(server: Server) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -20,6 +21,17 @@ def until(condition, seconds: float = PATIENCE):
     while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return value
+
+
+def state(pid: int | str, task: int | str) -> str:
+    return pathlib.Path(f"/proc/{pid}/task/{task}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def stop_process(process: subprocess.Popen) -> None:
+    """By SIGSTOP. Each of its threads stops a moment later, and may answer until then."""
+    process.send_signal(signal.SIGSTOP)
+    tasks = pathlib.Path(f"/proc/{process.pid}/task")
+    assert until(lambda: all(state(process.pid, task.name) == "T" for task in tasks.iterdir()))
 
 
 @contextlib.contextmanager
