@@ -54,3 +54,11 @@ int event_take(struct event *event, const atomic_bool *cancel)
 		event->is_told = false;
 	return r;
 }
+
+bool event_try(struct event *event)
+{
+	LOCK(&event->lock);
+	const bool was_told = event->is_told;
+	event->is_told = false;
+	return was_told;
+}

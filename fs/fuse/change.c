@@ -75,56 +75,93 @@ static bool changes_owner_or_mode(const struct stat *now, const struct stat *wan
 		(to_set & FUSE_SET_ATTR_GID && now->st_gid != wanted->st_gid);
 }
 
-/* What a draft takes besides. 0, -errno. */
-static int set_draft(struct draft *draft, const struct stat *wanted, int to_set)
+struct setting {
+	struct request request;
+	struct inode *inode; /* held */
+	struct stat wanted;
+	int to_set;
+};
+
+static int ask_to_set_length(struct request *request)
 {
-	int r = 0;
-	if (to_set & FUSE_SET_ATTR_SIZE) {
-		draft_enter(draft, NULL);
-		r = draft->handles ? draft_set_length(draft, (uint64_t)wanted->st_size) : -ESTALE;
-		draft_leave(draft);
-	}
-	if (r == 0 && to_set & FUSE_SET_ATTR_MTIME && !(to_set & FUSE_SET_ATTR_MTIME_NOW))
-		draft_set_time(draft, &wanted->st_mtim);
+	const struct setting *s = container_of(request, struct setting, request);
+	struct draft *draft = s->inode->draft;
+	int r = draft_enter(draft, &request->cancelled);
+	if (r < 0)
+		return r;
+	r = draft->handles ? draft_set_length(draft, (uint64_t)s->wanted.st_size) : -ESTALE;
+	draft_leave(draft);
 	return r;
 }
 
-static int set_file(struct mount *m, struct inode *inode, const struct stat *wanted, int to_set, struct stat *ret)
+static void answer_set(struct request *request, int r)
 {
-	attr_of_inode(m, inode, ret);
-	if (!view_is_of_entries(inode->view))
-		return refuse_to_write(m, inode->view);
-	if (changes_owner_or_mode(ret, wanted, to_set) || to_set & ~(TIMES | FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE))
+	const struct setting *s = container_of(request, struct setting, request);
+	struct mount *m = request->m;
+	struct stat st;
+	if (r < 0) {
+		m->reply->err(request->req, -r);
+		return;
+	}
+	if (s->inode->draft && s->to_set & FUSE_SET_ATTR_MTIME && !(s->to_set & FUSE_SET_ATTR_MTIME_NOW))
+		draft_set_time(s->inode->draft, &s->wanted.st_mtim);
+	attr_of_inode(m, s->inode, &st);
+	m->reply->attr(request->req, &st, FOREVER);
+}
+
+static void end_setting(struct request *request)
+{
+	inode_let_go(request->m, container_of(request, struct setting, request)->inode->id, 1);
+}
+
+static const struct request_kind setting_kind = {.size = sizeof(struct setting), .ask = ask_to_set_length, .answer = answer_set, .end = end_setting};
+
+/* 0, -EROFS, -EPERM. */
+static int check_setting(struct mount *m, const struct setting *s)
+{
+	struct stat now;
+	attr_of_inode(m, s->inode, &now);
+	if (!view_is_of_entries(s->inode->view))
+		return refuse_to_write(m, s->inode->view);
+	if (changes_owner_or_mode(&now, &s->wanted, s->to_set) ||
+		s->to_set & ~(TIMES | FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID | FUSE_SET_ATTR_SIZE))
 		return -EPERM;
-	int r = 0;
-	if (inode->draft)
-		r = set_draft(inode->draft, wanted, to_set);
-	else if (to_set & FUSE_SET_ATTR_SIZE && ret->st_size != wanted->st_size)
-		r = -EPERM;
-	attr_of_inode(m, inode, ret);
-	return r;
+	return !s->inode->draft && s->to_set & FUSE_SET_ATTR_SIZE && now.st_size != s->wanted.st_size ? -EPERM : 0;
+}
+
+static void set_file(struct mount *m, fuse_req_t req, struct inode *inode, const struct stat *wanted, int to_set)
+{
+	struct setting s = {.request = {.kind = &setting_kind, .m = m, .req = req, .pool = m->storers, .hears = true}, .inode = inode, .wanted = *wanted,
+		.to_set = to_set};
+	int r = check_setting(m, &s);
+	if (r == 0 && inode->draft && to_set & FUSE_SET_ATTR_SIZE) {
+		request_start(&s.request);
+		return;
+	}
+	answer_set(&s.request, r);
+	end_setting(&s.request);
 }
 
 void ckfs_setattr(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	struct inode *inode = ino < INODE_FIRST ? NULL : inodes_hold(m->inodes, ino);
 	struct stat st;
-	int r = 0;
+	int r;
 	(void)fi;
 	if (inode) {
-		r = set_file(m, inode, attr, to_set, &st);
-	} else if (ino == INODE_STATS || ino >= INODE_FIRST) {
+		set_file(m, req, inode, attr, to_set);
+		return;
+	}
+	if (ino == INODE_STATS || ino >= INODE_FIRST) {
 		r = ino == INODE_STATS ? refuse_to_write(m, VIEW_COUNT) : -ENOENT;
 	} else {
 		attr_of_directory(m, ino, &st);
 		r = changes_owner_or_mode(&st, attr, to_set) ? -EPERM : 0;
 	}
 	if (r == 0)
-		m->reply->attr(req, &st, inode ? FOREVER : 0);
+		m->reply->attr(req, &st, 0);
 	else
 		m->reply->err(req, -r);
-	if (inode)
-		inode_let_go(m, ino, 1);
 }
 
 /* --- SETXATTR, REMOVEXATTR: the expiry --- */
@@ -163,12 +200,32 @@ struct expiring {
 	int64_t expires;
 };
 
+/* What is being written gets its expiry with its value. 0; 1 nothing is: the entry is as it was, or stored by now; -EINTR. */
+static int set_lifetime(struct draft *draft, int64_t expires, const atomic_bool *cancel)
+{
+	int r = draft_enter(draft, cancel);
+	if (r < 0)
+		return r;
+	const bool is_written = draft->changed;
+	if (is_written) {
+		draft->lifetime.is_set = true;
+		draft->lifetime.expires = expires;
+		draft->tried = false;
+		draft->asked = false;
+	}
+	draft_leave(draft);
+	return is_written ? 0 : 1;
+}
+
 static int ask_to_expire(struct request *request)
 {
 	const struct expiring *x = container_of(request, struct expiring, request);
 	struct mount *m = request->m;
 	cleanup_key struct key key = {0};
-	int r = inode_key(m->inodes, x->inode, &key);
+	int r = x->inode->draft ? set_lifetime(x->inode->draft, x->expires, &request->cancelled) : 1;
+	if (r <= 0)
+		return r;
+	r = inode_key(m->inodes, x->inode, &key);
 	return r < 0 ? r : backend_expire(m->backend, &key, x->expires, &request->cancelled);
 }
 
@@ -184,16 +241,6 @@ static void answer_expired(struct request *request, int r)
 }
 
 static const struct request_kind expiring_kind = {.size = sizeof(struct expiring), .ask = ask_to_expire, .answer = answer_expired, .end = end_expiring};
-
-/* What is being written gets its expiry with its value. */
-static int set_lifetime(struct draft *draft, int64_t expires)
-{
-	draft_enter(draft, NULL);
-	draft->lifetime.is_set = true;
-	draft->lifetime.expires = expires;
-	draft_leave(draft);
-	return 0;
-}
 
 /* value NULL: the attribute is removed. *ret_expires: what an expiry is set to. 0 it is one; 1 there is nothing to do; -errno. */
 static int check_attribute(struct mount *m, const struct inode *inode, const char *name, const char *value, size_t size, int64_t *ret_expires)
@@ -219,12 +266,12 @@ static void set_attribute(struct mount *m, fuse_req_t req, fuse_ino_t ino, const
 	}
 	struct expiring x = {.request = {.kind = &expiring_kind, .m = m, .req = req, .view_id = inode->view, .hears = true}, .inode = inode};
 	int r = check_attribute(m, inode, name, value, size, &x.expires);
-	if (r == 0 && !inode->draft) {
+	if (r == 0) {
+		if (inode->draft)
+			x.request.pool = m->storers;
 		request_start(&x.request);
 		return;
 	}
-	if (r == 0)
-		r = set_lifetime(inode->draft, x.expires);
 	m->reply->err(req, r < 0 ? -r : 0);
 	inode_let_go(m, ino, 1);
 }

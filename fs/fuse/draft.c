@@ -76,6 +76,11 @@ int draft_enter(struct draft *draft, const atomic_bool *cancel)
 	return r < 0 ? r : 0;
 }
 
+bool draft_try_to_enter(struct draft *draft)
+{
+	return event_try(&draft->free);
+}
+
 void draft_leave(struct draft *draft)
 {
 	event_tell(&draft->free);
@@ -162,14 +167,21 @@ static int end_change(struct draft *d, int r)
 	return r;
 }
 
-int draft_write(struct draft *draft, const void *bytes, size_t n, uint64_t at)
+bool draft_is_far(const struct draft *draft, uint64_t at)
+{
+	return at > draft->collected.filled + PIECE;
+}
+
+int draft_write(struct draft *draft, const void *bytes, size_t n, uint64_t at, const atomic_bool *cancel)
 {
 	struct draft *d = draft;
 	if (n == 0)
 		return 0;
 	int r = at > LENGTH_MAX || is_too_long(d, at + n) ? -EFBIG : 0;
 	if (r == 0)
-		r = fill_to(d, at, NULL);
+		r = fill_to(d, at, cancel);
+	if (r == -EINTR)
+		return r;
 	if (r == 0)
 		r = collected_put(&d->collected, bytes, n, at, size_with(d, at + n));
 	if (r == 0)

@@ -4,7 +4,8 @@
  * It begins empty, or as a value that there is. What is written is collected where the backend can take it over as it lies, else in the spool. Bytes
  * that nobody has written yet are those of that value, or zeros. It is stored whole, or not at all.
  *
- * One at a time is at a draft, between draft_enter() and draft_leave(); the others wait there.
+ * One at a time is at a draft, between draft_enter() and draft_leave(); the others wait there. To store one may take as long as a server does, so no
+ * thread that takes requests waits: it tries to enter, and hands over what it has to do there to a thread of the storers.
  */
 #ifndef CKFS_FUSE_DRAFT_H
 #define CKFS_FUSE_DRAFT_H
@@ -66,13 +67,22 @@ bool draft_close(struct draft *draft);
 
 /* 0; -EINTR *cancel became true. */
 int draft_enter(struct draft *draft, const atomic_bool *cancel);
+bool draft_try_to_enter(struct draft *draft);
 void draft_leave(struct draft *draft);
 
 /* Has a new draft begin as a value. */
 void draft_begin_as(struct draft *draft, const struct slice *value);
 
-/* 0; -EFBIG the store takes no such value; -ENOSPC and others as of spool_begin(), logged where ckfs lacks it. After a failure nothing is stored. */
-int draft_write(struct draft *draft, const void *bytes, size_t n, uint64_t at);
+/*
+ * 0; -EFBIG the store takes no such value; -EINTR; -ENOSPC and others as of spool_begin(), logged where ckfs lacks it. After a failure nothing is
+ * stored, but after -EINTR nothing has changed.
+ */
+int draft_write(struct draft *draft, const void *bytes, size_t n, uint64_t at, const atomic_bool *cancel);
+
+/* Whether much has to be copied before something is written there. */
+bool draft_is_far(const struct draft *draft, uint64_t at);
+
+/* 0, -EFBIG, -errno, as above. */
 int draft_set_length(struct draft *draft, uint64_t length);
 
 /* n bytes that it has by now. 0, -errno. */

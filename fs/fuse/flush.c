@@ -79,13 +79,27 @@ void ckfs_fsync(struct mount *m, fuse_req_t req, fuse_ino_t ino, int datasync, s
 		m->reply->err(req, 0);
 }
 
-/* Nobody hears any more what comes of it: the log has it. */
+/* The last one has closed it. Nobody hears any more what comes of it: the log has it. */
+static void finish(struct draft *draft)
+{
+	draft_log(draft);
+	draft_drop(draft);
+}
+
+static bool is_settled(const struct draft *draft)
+{
+	return !draft->changed || draft->asked;
+}
+
 static int ask_to_store_last(struct request *request)
 {
 	struct draft *draft = container_of(request, struct storing, request)->draft;
-	draft_store(draft, &request->cancelled);
-	draft_log(draft);
-	draft_drop(draft);
+	if (draft_enter(draft, &request->cancelled) < 0)
+		return 0;
+	draft_leave(draft);
+	if (!is_settled(draft))
+		draft_store(draft, &request->cancelled);
+	finish(draft);
 	return 0;
 }
 
@@ -101,17 +115,17 @@ static const struct request_kind release_kind = {.size = sizeof(struct storing),
 void release_draft(struct mount *m, fuse_req_t req, struct file *file)
 {
 	struct draft *draft = file->draft;
-	const bool is_last = draft_close(draft);
+	if (!draft_close(draft)) {
+		file_close(m, file);
+		m->reply->err(req, 0);
+		return;
+	}
 	/* Who sets the length by a path (/proc/PID/fd) has no handle, and may be at it still. From now on there is none to come. */
-	if (is_last) {
-		draft_enter(draft, NULL);
+	const bool is_free = draft_try_to_enter(draft);
+	if (is_free)
 		draft_leave(draft);
-	}
-	if (is_last && (!draft->changed || draft->asked)) {
-		draft_log(draft);
-		draft_drop(draft);
-	}
-	if (!is_last || !draft->changed || draft->asked) {
+	if (is_free && is_settled(draft)) {
+		finish(draft);
 		file_close(m, file);
 		m->reply->err(req, 0);
 		return;

@@ -1,12 +1,11 @@
 /*
- * Writing values: CREATE, OPEN to write, WRITE. Only what is in frame/ is written, into a draft (draft.h), which is stored at the first
- * close or fsync (flush.c).
+ * Writing values: CREATE, OPEN to write. Only what is in frame/ is written, into a draft (draft.h; draft_io.c), which is stored at the first close or
+ * fsync (flush.c).
  *
  * The kernel takes what is written for what an inode holds. So a draft has an inode that nobody else has: of its creation, or of a lookup of its own,
  * which the kernel makes when the open of any other inode is answered with ESTALE (retries.h). Reads and writes do not go through the page cache.
  */
 #include "attr.h"
-#include "buffers.h"
 #include "file.h"
 #include "forget.h"
 #include "operations.h"
@@ -45,15 +44,6 @@ static void set_flags(struct fuse_file_info *fi)
 {
 	fi->direct_io = true;
 	fi->keep_cache = false;
-}
-
-static int join(struct draft *draft, const struct fuse_file_info *fi)
-{
-	int r = draft_enter(draft, NULL);
-	if (r == 0 && fi->flags & O_TRUNC)
-		r = draft_set_length(draft, 0);
-	draft_leave(draft);
-	return r;
 }
 
 /* What comes of an open. Takes one of the draft's handles, which is gone when the open fails. */
@@ -142,6 +132,43 @@ static void end_open(struct request *request)
 
 static const struct request_kind open_kind = {.size = sizeof(struct opening), .ask = ask_newest, .answer = answer_open, .end = end_open};
 
+/* One more who opens a draft. */
+struct joining {
+	struct request request;
+	struct draft *draft; /* one of its handles */
+	struct fuse_file_info fi;
+};
+
+static int ask_to_empty(struct request *request)
+{
+	struct draft *draft = container_of(request, struct joining, request)->draft;
+	int r = draft_enter(draft, &request->cancelled);
+	if (r < 0)
+		return r;
+	r = draft_set_length(draft, 0);
+	draft_leave(draft);
+	return r;
+}
+
+static void answer_joined(struct request *request, int r)
+{
+	struct joining *j = container_of(request, struct joining, request);
+	struct mount *m = request->m;
+	if (r == 0) {
+		reply_open(m, request->req, j->draft, &j->fi);
+	} else {
+		draft_close(j->draft);
+		m->reply->err(request->req, -r);
+	}
+}
+
+static void end_joining(struct request *request)
+{
+	draft_unref(container_of(request, struct joining, request)->draft);
+}
+
+static const struct request_kind joining_kind = {.size = sizeof(struct joining), .ask = ask_to_empty, .answer = answer_joined, .end = end_joining};
+
 /* An inode that has a draft: it is one more who has it open. */
 static void open_draft(struct mount *m, fuse_req_t req, struct inode *inode, struct fuse_file_info *fi)
 {
@@ -150,13 +177,12 @@ static void open_draft(struct mount *m, fuse_req_t req, struct inode *inode, str
 		m->reply->err(req, ESTALE);
 		return;
 	}
-	int r = join(draft, fi);
-	if (r == 0) {
+	if (!(fi->flags & O_TRUNC)) {
 		reply_open(m, req, draft, fi);
-	} else {
-		draft_close(draft);
-		m->reply->err(req, -r);
+		return;
 	}
+	struct joining j = {.request = {.kind = &joining_kind, .m = m, .req = req, .pool = m->storers, .hears = true}, .draft = draft_ref(draft), .fi = *fi};
+	request_start(&j.request);
 }
 
 void open_to_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -233,47 +259,4 @@ void ckfs_create(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char 
 	draft_close(draft);
 	file_close(m, file);
 	inode_let_go(m, e.ino, 1);
-}
-
-/* --- WRITE, READ --- */
-
-void ckfs_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size, off_t off, struct fuse_file_info *fi)
-{
-	struct draft *draft = file_of(fi)->draft;
-	(void)ino;
-	if (!draft) {
-		m->reply->err(req, EBADF);
-		return;
-	}
-	int r = draft_enter(draft, NULL);
-	if (r == 0) {
-		r = draft_write(draft, bytes, size, (uint64_t)off);
-		draft->writer = fi->lock_owner;
-		draft_leave(draft);
-	}
-	if (r < 0)
-		m->reply->err(req, -r);
-	else
-		m->reply->write(req, size);
-}
-
-void read_draft(struct mount *m, fuse_req_t req, size_t size, off_t off, const struct file *file)
-{
-	struct draft *draft = file->draft;
-	const uint64_t at = (uint64_t)off;
-	uint64_t length;
-	struct timespec ignored;
-	void *buffer = buffer_get();
-	draft_enter(draft, NULL);
-	draft_show(draft, &length, &ignored);
-	size_t n = at < length ? size < length - at ? size : (size_t)(length - at) : 0;
-	n = n < BUFFER_SIZE ? n : BUFFER_SIZE;
-	int r = buffer ? draft_read(draft, at, buffer, n) : -ENOMEM;
-	draft_leave(draft);
-	if (r < 0)
-		reply_error(m, req, r);
-	else
-		m->reply->buf(req, buffer, n);
-	if (buffer)
-		buffer_put(buffer);
 }

@@ -23,6 +23,9 @@ void event_tell(struct event *event);
  */
 int event_take(struct event *event, const atomic_bool *cancel);
 
+/* Takes it without waiting. False: it was not told. */
+bool event_try(struct event *event);
+
 /* Whether a caller who may have gone away has. NULL: there is none. */
 static inline bool was_cancelled(const atomic_bool *cancel)
 {

@@ -558,6 +558,29 @@ class TestExpiry:
             assert cache.backend.get(cache.key) is None
         assert 300 < cache.expiry(cache.key) - time.time() <= 333
 
+    @pytest.mark.parametrize("stored", [False, True], ids=["only opened", "stored before"])
+    def test_what_is_open_and_not_being_written_gets_it_at_once(self, cache, m, stored):
+        cache.set(cache.key, frame("old"))
+        with open(m / f"frame/{cache.key}", "r+b", buffering=0) as file:
+            if stored:
+                file.truncate(0)
+                file.write(frame("new"))
+                os.fsync(file.fileno())
+            os.setxattr(file.fileno(), "user.ckfs.ttl", b"333")
+            assert 300 < cache.expiry(cache.key) - time.time() <= 333
+        assert 300 < cache.expiry(cache.key) - time.time() <= 333
+        assert cache.value(cache.key) == frame("new" if stored else "old")
+
+    def test_attributes_are_copied_without_a_value(self, cache, m):
+        store(cache, cache.key, {"a": 1})
+        (cache.home / f"copy{cache.number}").write_bytes(b"")
+        os.setxattr(cache.home / f"copy{cache.number}", "user.ckfs.ttl", b"444")
+        before = cache.value(cache.key)
+        command = ["cp", "--attributes-only", "--preserve=xattr", cache.home / f"copy{cache.number}", m / f"frame/{cache.key}"]
+        subprocess.run(command, check=True)
+        assert 400 < cache.expiry(cache.key) - time.time() <= 444
+        assert cache.value(cache.key) == before
+
 
 class TestTools:
     def fill(self, cache) -> dict[str, bytes]:

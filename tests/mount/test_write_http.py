@@ -105,6 +105,15 @@ class TestExpiry:
         write(m / f"frame/{KEY}", frame("new"))
         assert (service.data[KEY].value, service.data[KEY].expires) == (frame("new"), None)
 
+    def test_an_expiry_that_is_refused_with_its_value_can_be_mended(self, service, m):  # noqa: F811
+        with open(m / "frame/new", "wb", buffering=0) as file:
+            file.write(frame())
+            os.setxattr(file.fileno(), "user.ckfs.ttl", b"31536000")
+            assert outcome(os.fsync, file.fileno()) == "EINVAL" and "new" not in service.data
+            os.setxattr(file.fileno(), "user.ckfs.ttl", b"60")
+            os.fsync(file.fileno())
+        assert service.data["new"].value == frame()
+
     @pytest.mark.parametrize("value", [b"never", b"2592060", b"99999999"])
     def test_what_the_service_cannot_do_is_einval(self, service, m, value):  # noqa: F811
         before = service.data[KEY].expires

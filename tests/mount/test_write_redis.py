@@ -217,6 +217,39 @@ class TestErrors:
             go_on(server)
         file.close()
 
+    CALLS = {
+        "read": "os.pread(file, 1, 0)",
+        "write": "os.pwrite(file, b'x', 0)",
+        "truncate": "os.ftruncate(file, 5)",
+        "expire": "os.setxattr(file, 'user.ckfs.ttl', b'60')",
+    }
+
+    @pytest.mark.parametrize("call", CALLS)
+    def test_who_waits_for_what_is_being_stored_hears_signals_and_holds_up_nobody(self, server, db, mount, call):
+        """One descriptor of several processes, one of which has closed it: the server hangs."""
+        db.set("other", frame("other"))
+        m = mount(server.url, "write", "timeout=60", "max_threads=2")
+
+        def run(what: str, file) -> subprocess.Popen:
+            program = f"import os, sys; file = int(sys.argv[1]); {what}"
+            return subprocess.Popen([sys.executable, "-c", program, str(file.fileno())], pass_fds=[file.fileno()], stderr=subprocess.DEVNULL)
+
+        with open(m / "frame/other", "rb") as other, open(m / "frame/k", "w+b", buffering=0) as file:
+            file.write(frame())
+            stop(server)
+            try:
+                closing = run("os.pwrite(file, b'C', 0); os.close(file)", file)
+                assert all_wait(closing)
+                waiting = [run(self.CALLS[call], file) for _ in range(3 if call == "read" else 1)]
+                assert all_wait(*waiting)
+                with taking():
+                    assert other.read() == frame("other") and read(m / ".ckfs/stats")
+                    for process in (*waiting, closing):
+                        process.send_signal(9 if process == waiting[0] else 2)
+                        assert process.wait(PATIENCE) != 0
+            finally:
+                go_on(server)
+
     def test_a_dead_server_is_an_error_of_close(self, server, mount):
         m = mount(server.url, "write", "timeout=2")
         file = open(m / "frame/k", "wb", buffering=0)
