@@ -76,9 +76,10 @@ static void reply_open(struct mount *m, fuse_req_t req, struct inode *inode, str
 
 /*
  * Finds the entry of an inode that is opened, if it is still the newest version. If there is a newer one, what a lookup has just found is opened all
- * the same: it was the newest then. But an inode that the kernel may have from a listing is -ESTALE, which makes the kernel look up again (retries.h).
+ * the same: it was the newest then. But an inode that the kernel may have from a listing is -ESTALE, which makes the kernel look up again (retries.h);
+ * and who comes back without a lookup gets the version that he has, or somebody else.
  */
-static int entry_to_open(struct mount *m, const struct inode *inode, bool looked_up, const atomic_bool *cancel, struct entry **ret)
+static int entry_to_open(struct mount *m, const struct inode *inode, bool takes_older, const atomic_bool *cancel, struct entry **ret)
 {
 	struct key key;
 	struct entry *entry;
@@ -97,7 +98,7 @@ static int entry_to_open(struct mount *m, const struct inode *inode, bool looked
 		return r;
 
 	entry = entries_held(m->entries, &inode->hash, inode->by_text, &inode->version);
-	if (entry && looked_up) {
+	if (entry && takes_older) {
 		*ret = entry;
 		return 0;
 	}
@@ -109,6 +110,7 @@ struct opening {
 	struct request request;
 	struct inode *inode; /* held */
 	bool looked_up;      /* for this very open: the kernel does not have the inode from a listing */
+	bool has_no_name;    /* no lookup can find anything newer */
 	struct fuse_file_info fi;
 };
 
@@ -127,7 +129,7 @@ static int ask_inode(struct request *request)
 	struct opening *o = container_of(request, struct opening, request);
 	const bool afresh = views[request->view_id]->afresh;
 	struct entry *entry = afresh ? entry_to_refresh(request->m, o) : NULL;
-	int r = entry ? 0 : entry_to_open(request->m, o->inode, o->looked_up, &request->cancelled, &entry);
+	int r = entry ? 0 : entry_to_open(request->m, o->inode, o->looked_up || o->has_no_name, &request->cancelled, &entry);
 	/* What is made afresh tells of the expiry, too, and all else when that cannot be told. */
 	if (r == 0 && afresh && entry_stored(entry)->expires == EXPIRES_UNKNOWN)
 		entry_ask_expires(entry);
@@ -148,7 +150,7 @@ static void answer_open(struct request *request, int r)
 	if (r == 0)
 		r = view->content(request->entry, &content);
 	if (r == -ESTALE) {
-		look_up_again(m, request->req, &o->inode->hash);
+		look_up_again(m, request->req, o->inode->id, &o->inode->hash);
 		return;
 	}
 	if (r < 0) {
@@ -204,6 +206,7 @@ void ckfs_open(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file
 	const struct view *view = views[inode->view];
 	struct opening o = {.request = {.kind = &open_kind, .m = m, .req = req, .view_id = inode->view, .level = view->open_level}, .inode = inode, .fi = *fi};
 	o.looked_up = clock_ms() >= inode->listed_until && !inode->recalled;
+	o.has_no_name = retry_has_no_name(&m->retries, m->reply->thread(req), ino);
 	o.request.entry = inode->promised ? retry_take(&m->retries, inode->id) : NULL;
 	/* The lookup has asked a remote backend, so it is not asked again, except for what is made afresh. */
 	if (!o.request.entry && m->backend->ops->remote && o.looked_up && !view->afresh)

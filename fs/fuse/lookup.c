@@ -140,6 +140,7 @@ static const struct request_kind lookup_kind = {.size = sizeof(struct lookup), .
 void ckfs_lookup(struct mount *m, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	stats_add(&m->stats, lookups, 1);
+	retry_looks_up(&m->retries, m->reply->thread(req));
 	if (reply_own_name(m, req, parent, name))
 		return;
 	if (parent >= INODE_ROOT + VIEW_COUNT) {

@@ -39,6 +39,7 @@ struct mount {
 	struct work_pool *waiters; /* threads that wait for a remote backend; NULL: it is a local one */
 	struct work_pool *listers; /* threads that make the replies of listings, and end them */
 	struct work_pool *storers; /* threads that store what was written; NULL: nothing can be */
+	atomic_bool told_nameless; /* those who opened no name to write were told so */
 	atomic_uint told_views; /* a bit for each view whose writers were told of frame/ */
 	atomic_uint waiting; /* threads of requests that wait for it themselves */
 	struct fuse_session *session;

@@ -23,6 +23,9 @@ struct reply_ops {
 	int (*create)(fuse_req_t req, const struct fuse_entry_param *entry, const struct fuse_file_info *file);
 	int (*write)(fuse_req_t req, size_t n);
 
+	/* The thread that made the request, as the kernel numbers it for the daemon; 0: it is in a namespace of processes that the daemon does not see. */
+	pid_t (*thread)(fuse_req_t req);
+
 	/* As fuse_req_interrupt_func(): waits for an interrupt that is being handled, and calls `func` at once if there was one already. */
 	void (*on_interrupt)(fuse_req_t req, fuse_interrupt_func_t func, void *data);
 

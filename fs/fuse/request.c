@@ -269,8 +269,10 @@ static void log_fault(const struct request *request, int r, const char *reason)
 	buf_done(&line);
 }
 
-void look_up_again(struct mount *m, fuse_req_t req, const struct key_hash *key)
+void look_up_again(struct mount *m, fuse_req_t req, uint64_t inode, const struct key_hash *key)
 {
+	if (inode)
+		retry_tell(&m->retries, m->reply->thread(req), inode);
 	if (key)
 		retry_note(&m->retries, key);
 	else
@@ -284,7 +286,7 @@ void request_fail(struct request *request, int r, const char *reason)
 	struct mount *m = request->m;
 	/* Its value has changed between its head and its rest: what is looked up next is found whole. */
 	if (r == -ESTALE && request->entry) {
-		look_up_again(m, request->req, &entry_key(request->entry)->hash);
+		look_up_again(m, request->req, 0, &entry_key(request->entry)->hash);
 		return;
 	}
 	if (request->entry && is_logged(r) && entry_first_error(request->entry, r))

@@ -98,8 +98,11 @@ struct requests {
 /* Starts a request, which is copied where it has to outlive the call. */
 void request_start(struct request *request);
 
-/* Makes the kernel look the name up again (retries.h). key NULL: to write, and it does not matter over which version. */
-void look_up_again(struct mount *m, fuse_req_t req, const struct key_hash *key);
+/*
+ * Makes the kernel look the name up again (retries.h). inode: what was opened; 0: nothing was. key NULL: to write, and it does not matter over which
+ * version.
+ */
+void look_up_again(struct mount *m, fuse_req_t req, uint64_t inode, const struct key_hash *key);
 
 /* Answers with an error, and logs what is wrong with its entry, if it has one: once for each version. `reason`: static text, or NULL. */
 void request_fail(struct request *request, int r, const char *reason);

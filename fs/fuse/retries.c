@@ -85,6 +85,55 @@ bool retry_is_due(struct retries *retries, const struct key_hash *key)
 	return is;
 }
 
+/* --- those who opened no name --- */
+
+/* Takes a thread out, if it is there. Under the lock. */
+static bool forget_told(struct retries *retries, pid_t thread, uint64_t *ret_inode)
+{
+	for (unsigned i = 0; i < TOLD_MAX; i++)
+		if (retries->told[i].thread == thread) {
+			*ret_inode = retries->told[i].inode;
+			retries->told[i].thread = 0;
+			retries->told_count--;
+			return true;
+		}
+	return false;
+}
+
+void retry_tell(struct retries *retries, pid_t thread, uint64_t inode)
+{
+	uint64_t ignored;
+	if (thread == 0)
+		return;
+	LOCK(&retries->promises.lock);
+	forget_told(retries, thread, &ignored);
+	const unsigned i = retries->next_told;
+	retries->next_told = (i + 1) % TOLD_MAX;
+	retries->told_count += retries->told[i].thread == 0;
+	retries->told[i].thread = thread;
+	retries->told[i].inode = inode;
+}
+
+void retry_looks_up(struct retries *retries, pid_t thread)
+{
+	uint64_t ignored;
+	if (thread == 0 || retries->told_count == 0)
+		return;
+	LOCK(&retries->promises.lock);
+	forget_told(retries, thread, &ignored);
+}
+
+bool retry_has_no_name(struct retries *retries, pid_t thread, uint64_t inode)
+{
+	uint64_t told;
+	if (thread == 0 || retries->told_count == 0)
+		return false;
+	LOCK(&retries->promises.lock);
+	return forget_told(retries, thread, &told) && told == inode;
+}
+
+/* --- */
+
 void retry_note_writer(struct retries *retries)
 {
 	retries->writers_until = clock_ms() + RETRY_MS;

@@ -87,6 +87,11 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	m->ready_fd = -1;
 }
 
+static pid_t thread_of(fuse_req_t req)
+{
+	return fuse_req_ctx(req)->pid;
+}
+
 static const struct reply_ops replies = {
 	.err = fuse_reply_err,
 	.none = fuse_reply_none,
@@ -98,6 +103,7 @@ static const struct reply_ops replies = {
 	.statfs = fuse_reply_statfs,
 	.create = fuse_reply_create,
 	.write = fuse_reply_write,
+	.thread = thread_of,
 	.on_interrupt = fuse_req_interrupt_func,
 	.back = backing_open,
 	.unback = backing_close,

@@ -29,6 +29,14 @@ int refuse_to_write(struct mount *m, unsigned view_id)
 	return -EROFS;
 }
 
+/* An inode that others may have cannot be written to, and no lookup leads whoever opened no name to another one. */
+static int refuse_without_name(struct mount *m)
+{
+	if (!atomic_exchange(&m->told_nameless, true))
+		log_line(LOG_WARNING, "frame/: to be written a file has to be opened by its name, not by /proc/PID/fd or as a mountpoint (told once)");
+	return -EPERM;
+}
+
 /* Whether a file of a view can be opened with these flags for writing. 0; -EROFS; -EPERM. */
 static int check_flags(struct mount *m, unsigned view_id, int flags)
 {
@@ -200,8 +208,10 @@ void open_to_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_
 			return;
 		}
 		open_draft(m, req, inode, fi);
+	} else if (r == 0 && retry_has_no_name(&m->retries, m->reply->thread(req), ino)) {
+		m->reply->err(req, -refuse_without_name(m));
 	} else if (r == 0) {
-		look_up_again(m, req, NULL);
+		look_up_again(m, req, ino, NULL);
 	} else {
 		m->reply->err(req, -r);
 	}

@@ -185,6 +185,13 @@ void probe_interrupt(struct fuse_req *req)
 	pthread_mutex_unlock(&req->lock);
 }
 
+/* Nobody that is known. */
+static pid_t no_thread(fuse_req_t req)
+{
+	(void)req;
+	return 0;
+}
+
 static int no_store(struct fuse_session *session, fuse_ino_t ino, off_t offset, struct fuse_bufvec *pages, enum fuse_buf_copy_flags flags)
 {
 	(void)session;
@@ -220,6 +227,7 @@ const struct reply_ops probe_replies = {
 	.buf = on_buf,
 	.xattr = on_xattr,
 	.statfs = on_statfs,
+	.thread = no_thread,
 	.on_interrupt = set_on_interrupt,
 	.create = on_create,
 	.write = on_write,
