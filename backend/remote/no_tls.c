@@ -24,12 +24,13 @@ int tls_new(const struct endpoint *server, struct tls **ret, struct error *error
 	return -EPROTONOSUPPORT;
 }
 
-int tls_start(struct tls *tls, struct redisContext *context, const struct endpoint *server, int timeout_ms, struct error *error)
+int tls_start(struct tls *tls, int fd, const struct endpoint *server, int timeout_ms, const atomic_bool *stop, struct error *error)
 {
 	(void)tls;
-	(void)context;
+	(void)fd;
 	(void)server;
 	(void)timeout_ms;
+	(void)stop;
 	(void)error;
 	return -EPROTONOSUPPORT;
 }

@@ -20,7 +20,7 @@ int stream_open(struct stream *stream, const struct endpoint *server, int timeou
 	stream->transport = (struct transport){.fd = -1};
 	stream->timeout_ms = timeout_ms;
 	stream->stop = stop;
-	return transport_open(server, timeout_ms, &stream->transport, error);
+	return transport_open(server, timeout_ms, stop, &stream->transport, error);
 }
 
 void stream_close(struct stream *stream)

@@ -1,3 +1,4 @@
+#include "connect.h"
 #include "tls.h"
 
 #include "ckfs/cleanup.h"
@@ -5,7 +6,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <hiredis.h>
 #include <hiredis_ssl.h>
 #include <openssl/err.h>
@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A record is at most 16 KiB: several are taken from the socket at once. */
 #define READ_AHEAD ((size_t)64 << 10)
@@ -277,20 +278,7 @@ static int explain(const struct tls *tls, const struct endpoint *server, int r, 
 	return error_set(error, r, "%.200s port %d: %s", server->host, server->port, strerror(-r));
 }
 
-static int wait_for(int fd, short events, int64_t end)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-	for (int64_t left; (left = end - clock_ms()) > 0;) {
-		int n = poll(&p, 1, (int)left);
-		if (n > 0)
-			return 0;
-		if (n < 0 && errno != EINTR)
-			return errno == ENOMEM ? -ENOMEM : -EMFILE;
-	}
-	return -ETIMEDOUT;
-}
-
-static int shake_hands(struct tls *tls, int64_t end)
+static int shake_hands(struct tls *tls, int64_t end, const atomic_bool *stop)
 {
 	short events;
 	ERR_clear_error();
@@ -304,21 +292,23 @@ static int shake_hands(struct tls *tls, int64_t end)
 			return 0;
 		int r = result(tls, done, &events);
 		if (r == -EAGAIN)
-			r = wait_for(tls->context->fd, events, end);
+			r = connect_wait(tls->context->fd, events, end, stop);
 		if (r < 0)
 			return r;
 	}
 }
 
-int tls_start(struct tls *tls, redisContext *context, const struct endpoint *server, int timeout_ms, struct error *error)
+int tls_start(struct tls *tls, int fd, const struct endpoint *server, int timeout_ms, const atomic_bool *stop, struct error *error)
 {
 	int64_t end = clock_ms() + timeout_ms;
-	tls->context = context;
+	tls->context = redisConnectFd(fd);
+	if (!tls->context || tls->context->err) {
+		if (!tls->context)
+			close(fd);
+		return error_set(error, -ENOMEM, "no memory");
+	}
 	/* hiredis goes by its flag, the socket by its own. */
-	context->flags &= ~REDIS_BLOCK;
-	int flags = fcntl(context->fd, F_GETFL);
-	if (flags < 0 || fcntl(context->fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return error_set(error, -errno, "%.200s: %s", server->host, strerror(errno));
-	int r = shake_hands(tls, end);
+	tls->context->flags &= ~REDIS_BLOCK;
+	int r = shake_hands(tls, end, stop);
 	return r < 0 ? explain(tls, server, r, error) : 0;
 }

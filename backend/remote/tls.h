@@ -1,5 +1,5 @@
 /*
- * TLS over a socket that hiredis has connected: OpenSSL, by way of hiredis_ssl. A build without that has no_tls.c in its place.
+ * TLS over a socket that is connected: OpenSSL, by way of hiredis_ssl. A build without that has no_tls.c in its place.
  *
  * The certificate of the server and the name in it are checked by OpenSSL in the handshake; hiredis_ssl alone would not look at the name.
  */
@@ -10,10 +10,10 @@
 
 #include "ckfs/sandbox.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-struct redisContext;
 struct tls;
 
 /* Settles what is asked for, while the caller's directory is the current one. 0; -errno with the error set. */
@@ -26,10 +26,10 @@ void tls_needs(const struct tls_settings *settings, struct sandbox *sandbox);
 int tls_new(const struct endpoint *server, struct tls **ret, struct error *error);
 
 /*
- * The handshake; takes the context over, also when it fails. From then on its descriptor does not block.
- * 0; -EACCES a certificate is not good; -ETIMEDOUT, -EIO, -ENOMEM; with the error set.
+ * The handshake, over a descriptor that does not block; takes that over, also when it fails.
+ * 0; -EACCES a certificate is not good; -ETIMEDOUT, -EINTR *stop (NULL: none) became true, -EIO, -ENOMEM; with the error set.
  */
-int tls_start(struct tls *tls, struct redisContext *context, const struct endpoint *server, int timeout_ms, struct error *error);
+int tls_start(struct tls *tls, int fd, const struct endpoint *server, int timeout_ms, const atomic_bool *stop, struct error *error);
 
 /* Closes the descriptor too. NULL is allowed. */
 void tls_free(struct tls *tls);

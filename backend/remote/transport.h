@@ -1,5 +1,5 @@
 /*
- * How bytes go to a server and come back: a socket, or TLS over one. hiredis connects it.
+ * How bytes go to a server and come back: a socket, or TLS over one.
  *
  * To receive and to send never waits: -EAGAIN says what the descriptor must be ready for first (POLLIN, POLLOUT), which TLS may choose
  * another way round than one expects. One thread receives; others may send and shut down meanwhile.
@@ -11,6 +11,7 @@
 
 #include "ckfs/sandbox.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -26,9 +27,9 @@ void transport_needs(const struct endpoint *server, struct sandbox *sandbox);
 
 /*
  * Connects, within the timeout, and so does the handshake of TLS. *ret is set only then.
- * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EACCES a certificate is not good, -EMFILE, -EIO, … with the error set.
+ * 0; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT, -EINTR *stop (NULL: none) became true, -EACCES a certificate is not good, -EMFILE, -EIO, … with the error set.
  */
-int transport_open(const struct endpoint *server, int timeout_ms, struct transport *ret, struct error *error);
+int transport_open(const struct endpoint *server, int timeout_ms, const atomic_bool *stop, struct transport *ret, struct error *error);
 
 /* Nothing else uses it any more. */
 void transport_close(struct transport *transport);
