@@ -155,6 +155,19 @@ static int take_text(struct answer *a, const uint8_t *bytes, size_t n)
 	return 0;
 }
 
+/* --- what nobody wants --- */
+
+bool answer_is_enough(const struct answer *a)
+{
+	return a->dropped > DROPPED_MAX;
+}
+
+static int drop(struct answer *a, size_t n)
+{
+	a->dropped += n;
+	return answer_is_enough(a) ? -EIO : 0;
+}
+
 /* --- the transfer --- */
 
 static bool is_value(const struct answer *a)
@@ -162,26 +175,32 @@ static bool is_value(const struct answer *a)
 	return a->spool && answer_has_body(a->status);
 }
 
+static bool is_text(const struct answer *a)
+{
+	return a->wants_text && answer_has_body(a->status);
+}
+
 static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 {
 	struct answer *a = arg;
 	(void)size;
 	curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &a->status);
-	int r = is_value(a) ? take_value(a, (const uint8_t *)bytes, n) : take_text(a, (const uint8_t *)bytes, n);
+	int r = is_value(a) ? take_value(a, (const uint8_t *)bytes, n) : is_text(a) ? take_text(a, (const uint8_t *)bytes, n) : drop(a, n);
 	return r < 0 ? CURL_WRITEFUNC_ERROR : n;
 }
 
-void answer_begin(struct answer *answer, CURL *easy, struct spool *spool)
+void answer_begin(struct answer *answer, CURL *easy, struct spool *spool, bool wants_text)
 {
 	answer->easy = easy;
 	answer->spool = spool;
+	answer->wants_text = wants_text;
 	answer->status = 0;
 	answer->stale = answer->begun = answer->inflating = answer->inflated = false;
 	answer->coding = CODING_NONE;
 	answer->z = (z_stream){.next_in = NULL};
 	answer->writer = (struct spool_writer){.spool = NULL};
 	answer->value = (struct slice){0};
-	answer->length = 0;
+	answer->length = answer->dropped = 0;
 	answer->failure = 0;
 	answer->reason = NULL;
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);

@@ -260,7 +260,7 @@ static int transfer(struct connection *c, const struct http_request *request)
 	int r = run(c, &code);
 	if (r < 0)
 		error_set(request->error, r, "%.200s port %d: %s", request->target->host, request->target->port, r == -ETIMEDOUT ? "timed out" : strerror(-r));
-	else if (code != CURLE_OK)
+	else if (code != CURLE_OK && !(code == CURLE_WRITE_ERROR && answer_is_enough(request->answer)))
 		r = http_failure(code, c->easy, c->said, request);
 	/* Headers are there as long as the transfer is. */
 	if (r == 0) {
@@ -281,7 +281,7 @@ int http_connection_ask(struct pooled *pooled, void *arg)
 	if (!headers)
 		return error_set(request->error, -ENOMEM, "no memory");
 	set_transfer(c, request, headers);
-	answer_begin(request->answer, c->easy, request->question->spool);
+	answer_begin(request->answer, c->easy, request->question->spool, request->question->text);
 	int r = transfer(c, request);
 	if (r < 0 && r != -EINTR && request->question->method && c->issued) {
 		const struct error why = *request->error;

@@ -26,7 +26,8 @@ extern const struct pool_ops http_pool_ops;
 /* What is asked of a path. */
 struct http_question {
 	const char *path;        /* "/v1/cache/…", which follows the URL of the service */
-	struct spool *spool;     /* where a value that is answered is made; NULL: a text is wanted */
+	struct spool *spool;     /* where a value that is answered is made; NULL: none is wanted */
+	bool text;               /* a text is wanted. Else what is answered is its status */
 	const char *method;      /* of a change; NULL: GET */
 	const struct slice *body; /* of a change; NULL: it has none */
 	const char *headers[2];  /* of a change, whole lines; NULL: no more */

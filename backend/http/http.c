@@ -75,7 +75,7 @@ int http_ask_ttl(struct http_backend *b, const struct key *key, const atomic_boo
 		return -ENOMEM;
 	int r = http_path(b, key, "/ttl", &path);
 	if (r == 0)
-		r = service_ask(&b->service, &(struct http_question){.path = path.p}, cancel, answer, &error);
+		r = service_ask(&b->service, &(struct http_question){.path = path.p, .text = true}, cancel, answer, &error);
 	if (r == 0)
 		r = ttl_read(answer->text, answer->length, ret) < 0 ? -EIO : 0;
 	answer_done(answer);
