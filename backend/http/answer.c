@@ -50,6 +50,18 @@ static int read_coding(struct answer *a)
 	return 0;
 }
 
+/*
+ * Whether the headers say where the value ends: by its length, or chunk by chunk. Else nobody could tell a cut one from a whole one. Any coding of the
+ * transfer but chunks alone is one that nobody has asked for.
+ */
+static bool has_end(const struct answer *a, curl_off_t length)
+{
+	struct curl_header *header;
+	if (curl_easy_header(a->easy, "Transfer-Encoding", 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return length >= 0 || a->status == 204;
+	return header->amount == 1 && strcasecmp(header->value, "chunked") == 0;
+}
+
 /* The value begins: what the headers say of it. */
 static int begin_value(struct answer *a)
 {
@@ -58,8 +70,7 @@ static int begin_value(struct answer *a)
 	if (r < 0)
 		return r;
 	curl_easy_getinfo(a->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-	/* Else nobody could tell a cut one from a whole one. */
-	if (length < 0 && a->status != 204 && !*answer_header(a->easy, "Transfer-Encoding"))
+	if (!has_end(a, length))
 		return fail(a, -EIO, "it does not say where its value ends");
 	if (length > (curl_off_t)VALUE_MAX)
 		return fail(a, -EFBIG, "its value is larger than 25 MiB");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 
 import pytest
@@ -98,3 +99,38 @@ def test_a_service_whose_health_is_a_long_tale_is_mounted(service, mount):  # no
     service.on_any = wordy
     service.data["k"] = Stored(VALUE)
     assert read(mount(service.url, trusting(service), env={"CACHEKIT_API_KEY": TOKEN}) / "k") == VALUE
+
+
+# Where a value ends
+
+
+def chunks(value: bytes) -> bytes:
+    return b"%x\r\n%s\r\n0\r\n\r\n" % (len(value), value)
+
+
+ENDS = {
+    "chunked": ((b"chunked",), chunks(VALUE), None),
+    "chunked in capitals": ((b"Chunked",), chunks(VALUE), None),
+    "identity, until it closes": ((b"identity",), VALUE, "EIO"),
+    "nothing, until it closes": ((b"",), VALUE, "EIO"),
+    "gzip, until it closes": ((b"gzip",), gzip.compress(VALUE), "EIO"),
+    "gzip that is cut": ((b"gzip",), gzip.compress(VALUE)[:-20], "EIO"),
+    "gzip in chunks": ((b"gzip, chunked",), chunks(gzip.compress(VALUE)), "EIO"),
+    "gzip in chunks, by two headers": ((b"gzip", b"chunked"), chunks(gzip.compress(VALUE)), "EIO"),
+    "what nobody knows": ((b"unheard-of",), VALUE, "EIO"),
+    "chunks that are cut": ((b"chunked",), chunks(VALUE)[:-200], "EIO"),
+}
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_a_value_whose_end_nobody_can_tell_is_eio(service, m, case):  # noqa: F811
+    codings, body, expected = ENDS[case]
+
+    def answer(handler) -> bool:
+        handler.wfile.write(b"HTTP/1.1 200 X\r\nConnection: close\r\n" + b"".join(b"Transfer-Encoding: %s\r\n" % coding for coding in codings) + b"\r\n" + body)
+        handler.close_connection = True
+        return True
+
+    service.on_key["k"] = answer
+    assert failure(m / "frame/k") == expected
+    assert expected or read(m / "frame/k") == VALUE
