@@ -3,6 +3,8 @@
 #include "ckfs/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <hiredis.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -77,26 +79,35 @@ static int fail(const struct endpoint *server, int said, struct error *error)
 
 /* --- one address --- */
 
-static int begin(int fd, const struct sockaddr *address, socklen_t length, int64_t end, const atomic_bool *stop)
+/* The descriptor that hiredis gives, which connects in the background. `host` is numeric. */
+static int begin(const struct endpoint *server, const char *host, int *ret_fd)
 {
-	int number = 0;
-	socklen_t size = sizeof number;
-	if (connect(fd, address, length) == 0)
-		return 0;
-	if (errno != EINPROGRESS)
-		return -errno;
-	int r = connect_wait(fd, POLLOUT, end, stop);
-	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &size) < 0)
-		number = errno;
-	return r < 0 ? r : -number;
+	errno = 0;
+	redisContext *context = server->path ? redisConnectUnixNonBlock(server->path) : redisConnectNonBlock(host, server->port);
+	const int number = context && context->err ? errno : 0;
+	if (!context)
+		return -ENOMEM;
+	if (context->err) {
+		redisFree(context);
+		return number ? -number : -EHOSTUNREACH;
+	}
+	*ret_fd = redisFreeKeepFd(context);
+	(void)fcntl(*ret_fd, F_SETFD, FD_CLOEXEC);
+	return 0;
 }
 
-static int connect_address(const struct sockaddr *address, socklen_t length, int64_t end, const atomic_bool *stop, int *ret_fd)
+static int connect_address(const struct endpoint *server, const char *host, int64_t end, const atomic_bool *stop, int *ret_fd)
 {
-	int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	int r = begin(fd, address, length, end, stop);
+	int fd, number = 0;
+	socklen_t size = sizeof number;
+	int r = begin(server, host, &fd);
+	if (r < 0)
+		return r;
+	r = connect_wait(fd, POLLOUT, end, stop);
+	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &size) < 0)
+		number = errno;
+	if (r == 0)
+		r = -number;
 	if (r < 0)
 		close(fd);
 	else
@@ -108,11 +119,9 @@ static int connect_address(const struct sockaddr *address, socklen_t length, int
 
 static int connect_path(const struct endpoint *server, int64_t end, const atomic_bool *stop, int *ret_fd, struct error *error)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	if (strlen(server->path) >= sizeof address.sun_path)
+	if (strlen(server->path) >= sizeof ((struct sockaddr_un *)NULL)->sun_path)
 		return error_set(error, -EINVAL, "%.200s: too long for a socket", server->path);
-	strcpy(address.sun_path, server->path);
-	int r = connect_address((const struct sockaddr *)&address, sizeof address, end, stop, ret_fd);
+	int r = connect_address(server, NULL, end, stop, ret_fd);
 	return r < 0 ? fail(server, r, error) : 0;
 }
 
@@ -164,7 +173,9 @@ static int connect_host(const struct endpoint *server, int64_t end, const atomic
 	for (const struct addrinfo *a = list; a; a = a->ai_next, left--) {
 		/* One that does not answer leaves time for the others. */
 		const int64_t now = clock_ms(), until = now + (end - now) / left;
-		r = connect_address(a->ai_addr, a->ai_addrlen, until, stop, ret_fd);
+		char host[NI_MAXHOST];
+		if (getnameinfo(a->ai_addr, a->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST) == 0)
+			r = connect_address(server, host, until, stop, ret_fd);
 		if (r == 0 || r == -EINTR || is_lack(r))
 			break;
 	}

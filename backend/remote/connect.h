@@ -1,4 +1,4 @@
-/* Connecting a socket, which from then on never blocks: to each address of a host in turn, as long as there is time and anybody wants it. */
+/* Connecting a socket, which from then on never blocks: to each address of a host in turn, by hiredis, as long as there is time and anybody wants it. */
 #ifndef CKFS_REMOTE_CONNECT_H
 #define CKFS_REMOTE_CONNECT_H
 
