@@ -2,6 +2,9 @@
  * Changes of what a server stores, one command each: SET, which keeps an expiry (KEEPTTL), UNLINK, PEXPIRE and PERSIST. Behind each, over the same
  * connection, the SDK's own channel tells applications that keep values in memory.
  *
+ * What is no string is not written over. SET looks at no type, unless it is to give the old value back (GET): so it is told to where that is a small one.
+ * Where it is large, or the server is too old, the type is asked for just before.
+ *
  * A command that was sent and not answered is not sent again: somebody else may have stored something since. That is -ETIMEDOUT, stored or not.
  */
 #include "write.h"
@@ -9,6 +12,7 @@
 #include "invalidation.h"
 #include "key.h"
 
+#include "backend/redis/wire/version.h"
 #include "backend/remote/key_prefix.h"
 
 #include "ckfs/cleanup.h"
@@ -116,18 +120,31 @@ static int answered(struct redis_connection *c, struct change *change, int r)
 
 /* --- storing --- */
 
-/* What there is now. 0; -EPERM something else than a value. *ret_left: ms until it expires, -1 never, -2 there is nothing. */
-static int ask_what_is_there(struct redis_connection *c, const struct change *change, int64_t *ret_left)
+/* Of what is stored over. */
+struct old {
+	int64_t left;  /* ms until it expires, -1 never, -2 there is nothing */
+	uint64_t size; /* UINT64_MAX: nobody knows */
+};
+
+/* As far as it is known without a question. */
+static struct old guess(const struct change *change)
 {
-	int64_t ignored;
+	cleanup_with(record_done) struct record record = {0};
+	const bool is_known = records_get(&change->b->records, &change->key->hash, &record) && record.has_value;
+	return (struct old){.left = change->lifetime->guess == MOST_LIKELY_NEW ? -2 : -1, .size = is_known ? record.known.size : UINT64_MAX};
+}
+
+/* What there is now. 0; -EPERM something else than a value. */
+static int ask_what_is_there(struct redis_connection *c, const struct change *change, struct old *ret)
+{
 	connection_put(c, (const struct bytes[]){word("PTTL"), change->name}, 2);
 	connection_put(c, (const struct bytes[]){word("STRLEN"), change->name}, 2);
 	int r = connection_send(c);
 	if (r == 0)
-		r = redis_read_left(c, ret_left);
+		r = redis_read_left(c, &ret->left);
 	if (r < 0 && c->stream.broken)
 		return r;
-	int second = connection_integer(c, &ignored);
+	int second = connection_length(c, &ret->size);
 	r = r < 0 ? r : second;
 	return r == -EPROTOTYPE ? -EPERM : r;
 }
@@ -152,39 +169,59 @@ static size_t put_conditions(const struct change *change, int64_t left, bool kee
 	return n;
 }
 
-/* 1 it is stored; 0 there is, or is not, what was expected; -errno. `keeps`: the server can keep an expiry by itself. */
-static int set(struct redis_connection *c, struct change *change, int64_t left, bool keeps)
+/* The old value, which nobody wants. 1; 0 there is none, so nothing is stored; -EPROTOTYPE it was no value, and stays. */
+static int read_old(struct redis_connection *c)
+{
+	uint64_t n = 0;
+	int r = connection_string_or_nil(c, REPLY_STRING_MAX, &n);
+	if (r <= 0)
+		return r;
+	r = connection_skip(c, n);
+	if (r == 0)
+		r = connection_string_end(c);
+	return r < 0 ? r : 1;
+}
+
+/*
+ * 1 it is stored; 0 there is, or is not, what was expected; -EPROTOTYPE as read_old(); -errno. `keeps`: the server can keep an expiry by itself; `tells`: it
+ * gives the old value back.
+ */
+static int set(struct redis_connection *c, struct change *change, int64_t left, bool keeps, bool tells)
 {
 	struct number number;
 	struct bytes words[8] = {word("SET"), change->name};
 	size_t count = 2 + put_conditions(change, left, keeps, &number, words + 2);
+	if (tells)
+		words[count++] = word("GET");
 	int r = connection_put_value(c, words, count, change->value);
 	if (r == 0)
 		r = send(c, change);
 	if (r == 0)
-		r = connection_status_or_nil(c);
+		r = tells ? read_old(c) : connection_status_or_nil(c);
 	return answered(c, change, r);
 }
 
 static int ask_to_put(struct redis_connection *c, void *arg)
 {
 	struct change *change = arg;
+	struct old old = guess(change);
+	bool keeps = true, tells = server_tells_old_values(&c->version);
+	/* A wrong guess is found out by the condition under which it is stored, and by the type of what is given back. */
+	bool guesses = change->lifetime->guess == MOST_LIKELY_NEW || (change->lifetime->guess == MOST_LIKELY_THERE && tells && old.size <= REDIS_SMALL);
 	int r = begin(c, change);
-	bool keeps = true, guesses = change->lifetime->guess != MAYBE_THERE;
 	for (unsigned i = 0; r == 0 && i < TRIES; i++, guesses = false) {
-		/* A wrong guess is found out by the condition under which it is stored. */
-		int64_t left = change->lifetime->guess == MOST_LIKELY_NEW ? -2 : -1;
 		if (!guesses)
-			r = ask_what_is_there(c, change, &left);
+			r = ask_what_is_there(c, change, &old);
 		if (r == 0)
-			r = set(c, change, left, keeps);
-		/* A server before 6.0. */
-		if (r == -ENOSYS && keeps) {
-			keeps = false;
+			r = set(c, change, old.left, keeps, tells && old.left != -2 && old.size <= REDIS_SMALL);
+		/* A server before 6.2, or before 6.0. */
+		if (r == -ENOSYS && (tells || keeps)) {
+			keeps = tells;
+			tells = false;
 			r = 0;
 		}
 	}
-	return r == 1 ? 0 : r == 0 ? -EAGAIN : r;
+	return r == 1 ? 0 : r == 0 ? -EAGAIN : r == -EPROTOTYPE ? -EPERM : r;
 }
 
 /* --- removing, expiring --- */

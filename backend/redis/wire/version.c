@@ -75,6 +75,12 @@ bool server_bears_tracking(const struct server_version *v)
 	return !is_in_any(v, tracking_crashes, sizeof tracking_crashes / sizeof *tracking_crashes);
 }
 
+bool server_tells_old_values(const struct server_version *v)
+{
+	static const unsigned since[3] = {6, 2, 0};
+	return v->name[0] && compare(v->number, since) >= 0;
+}
+
 void server_version_parse(const char *name, const char *text, struct server_version *ret)
 {
 	struct server_version v = {.name = ""};

@@ -21,4 +21,7 @@ bool server_bears_no_touch(const struct server_version *version);
 /* Whether CLIENT TRACKING does no harm there. What is not known does none: it is in use everywhere. */
 bool server_bears_tracking(const struct server_version *version);
 
+/* Whether SET takes GET there, by which it refuses to store over what is no string. What is not known is not believed to. */
+bool server_tells_old_values(const struct server_version *version);
+
 #endif
