@@ -102,6 +102,9 @@ static ssize_t receive(struct stream *s, void *to, size_t n)
 	for (;;) {
 		short events;
 		ssize_t got = receive_now(s, to, n, &events);
+		/* Progress without a wait: whoever cancelled shall not have to wait for the end of it, which may never come. */
+		if (got > 0 && is_cancelled(s))
+			return stream_fail(s, -EINTR);
 		if (got != 0)
 			return got;
 		int r = wait_for(s, events);
@@ -193,11 +196,11 @@ int stream_fill_unless(struct stream *s, const atomic_bool *cancel)
 	const int64_t end = clock_ms() + s->timeout_ms;
 	for (;;) {
 		short events = POLLIN;
+		if ((cancel && atomic_load(cancel)) || (s->stop && atomic_load(s->stop)))
+			return -EINTR;
 		int r = fill_now(s, &events);
 		if (r != 0)
 			return r < 0 ? r : 0;
-		if ((cancel && atomic_load(cancel)) || (s->stop && atomic_load(s->stop)))
-			return -EINTR;
 		const int64_t left = end - clock_ms();
 		if (left <= 0)
 			return stream_fail(s, -ETIMEDOUT);
@@ -220,9 +223,6 @@ int stream_read(struct stream *s, void *to, size_t n)
 		if (got < 0)
 			return (int)got;
 		done += (size_t)got;
-		/* Progress without a wait: whoever cancelled shall not have to wait for the end of it. */
-		if (is_cancelled(s))
-			return stream_fail(s, -EINTR);
 	}
 	return 0;
 }

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from helpers import meta
-from redis_server import Proxy, db, in_front_of_the_server, proxy, running, server  # noqa: F401 - fixtures
+from redis_server import Proxy, Scripted, db, in_front_of_the_server, proxy, running, server  # noqa: F401 - fixtures
 from waiting import PATIENCE, all_wait, stop_process, taking
 from while_lost import ends_on_a_signal
 
@@ -230,3 +230,40 @@ def test_a_listing_that_hangs_ends_in_an_error_after_the_timeout(deaf, in_pages,
     deaf.words = (in_pages[at],)
     with taking(1.8), pytest.raises(TimeoutError):
         os.listdir(m / "json")
+
+
+class Endless(Scripted):
+    """A page of SCAN that does not end, and comes faster than it is read: a reader never has to wait."""
+
+    def __init__(self):
+        self.here, self.begun, self.over = threading.local(), threading.Event(), threading.Event()
+        super().__init__({"SCAN": self.flood, "PING": b"+PONG\r\n", "HELLO": b"-ERR unknown command\r\n", "CLIENT": b"-ERR unknown command\r\n"})
+
+    def serve(self, client):
+        self.here.client = client
+        super().serve(client)
+
+    def flood(self, words):
+        self.begun.set()
+        try:
+            self.here.client.sendall(b"*2\r\n$1\r\n0\r\n*4294967296\r\n")
+            while True:
+                self.here.client.sendall(b"$-1\r\n" * 1_000_000)
+        finally:
+            self.over.set()
+
+
+@pytest.mark.parametrize("ended", ["reader", "mount"])
+def test_an_answer_without_an_end_is_not_read_on_when_nobody_waits(mount, ended):
+    with contextlib.closing(Endless()) as endless:
+        m = mount(endless.url, "timeout=60")
+        reader = subprocess.Popen(["ls", m / "raw"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            assert endless.begun.wait(PATIENCE)
+            with taking():
+                (reader if ended == "reader" else m.process).send_signal(signal.SIGTERM)
+                assert endless.over.wait(PATIENCE)
+                assert ended == "reader" or m.process.wait(PATIENCE) == 0
+        finally:
+            reader.kill()
+            reader.wait()
