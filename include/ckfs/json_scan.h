@@ -31,12 +31,22 @@ enum json_event {
 };
 
 enum json_dialect {
-	JSON_STRICT, /* RFC 8259 as orjson reads it: lone surrogates refused */
+	JSON_STRICT, /* RFC 8259, lone surrogates refused */
+	JSON_ORJSON, /* as orjson reads it: the same, but what rounds to infinity is refused, integers too */
 	JSON_PYTHON, /* as Python's json.loads reads it: also NaN, Infinity, -Infinity; a lone surrogate comes as U+FFFD */
 };
 
 /* `level` counts the containers around the event, 0 for the outermost value. Nonzero ends the scan with that value. */
 typedef int json_event_fn(void *arg, enum json_event event, unsigned level, const uint8_t *bytes, size_t n);
+
+/* What is known of the number that is being read. Private. */
+struct json_number {
+	int64_t point;    /* places before its decimal point, from the first digit that is not 0 */
+	int64_t exponent; /* without its sign */
+	bool small;       /* it is negative */
+	int compared;     /* digits from that first one on; what is behind the limit's own does not count */
+	int order;        /* how they compare with the limit's: negative, 0, positive */
+};
 
 struct json_scan {
 	enum json_dialect dialect;
@@ -49,6 +59,7 @@ struct json_scan {
 	/* Private from here on. */
 	int result;    /* what ended the scan; 0 while it goes on */
 	uint8_t state; /* enum state of fs/layer/json/json_state.h */
+	struct json_number number;
 	bool in_key;   /* the string being read is a member's name */
 	uint8_t utf8_left, utf8_min, utf8_max; /* continuation bytes to come; bounds of the next one */
 	uint8_t hex_left;                      /* digits of \u still to come */

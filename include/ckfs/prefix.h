@@ -30,7 +30,7 @@ int prefix_check(const struct slice *payload, const atomic_bool *cancel);
 
 /*
  * Reads an orjson payload, [prefix][JSON] or [JSON], in one pass: there is a prefix
- * when it hashes the rest. The JSON is checked as a whole (JSON_STRICT).
+ * when it hashes the rest. The JSON is checked as a whole (JSON_ORJSON).
  *
  * 0 and *ret; -EUCLEAN for a right prefix over bad JSON, or for under 10 bytes that are
  * no JSON; -EBADMSG for anything else that is not JSON as a whole; -EINTR; -EIO; -ENOMEM.

@@ -1,8 +1,9 @@
 /*
  * A JSON text means the same in whatever pieces it is fed.
  *
- * Also: levels count the open containers, strings come out as UTF-8, what JSON_STRICT
- * reads JSON_PYTHON reads alike, and a scan that ended stays ended.
+ * Also: levels count the open containers, strings come out as UTF-8, what JSON_ORJSON
+ * reads the others read alike, what JSON_STRICT reads beyond that is a number that no
+ * double holds, and a scan that ended stays ended.
  *
  * Input: one byte that chooses the pieces, then the text.
  */
@@ -11,6 +12,7 @@
 #include "fuzz.h"
 
 #include <errno.h>
+#include <math.h>
 
 /* What happened, with the parts of each string joined. */
 struct events {
@@ -113,20 +115,50 @@ static int check_dialect(const uint8_t *text, size_t n, uint8_t cut, enum json_d
 	return r;
 }
 
+static void check_same(const struct events *events, int r, const struct events *others)
+{
+	CHECK(r == 0 && events->n == others->n);
+	CHECK(events->n == 0 || memcmp(events->bytes, others->bytes, events->n) == 0);
+}
+
+/* Whether there is a number in a text that is JSON which strtod() cannot tell from infinity. */
+static bool has_infinite(const uint8_t *text, size_t n)
+{
+	char *copy = strndup((const char *)text, n), *p = copy;
+	bool found = false, in_string = false;
+	CHECK(copy);
+	while (*p && !found) {
+		if (*p == '"')
+			in_string = !in_string;
+		else if (in_string && *p == '\\')
+			p++;
+		if (!in_string && (*p == '-' || (*p >= '0' && *p <= '9')))
+			found = isinf(strtod(p, &p));
+		else
+			p++;
+	}
+	free(copy);
+	return found;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bytes b = bytes_of(data, size);
-	struct events strict, python;
+	struct events strict, orjson, python;
 	uint8_t cut;
 	if (!bytes_u8(&b, &cut))
 		return 0;
 	int r_strict = check_dialect(b.p, b.left, cut, JSON_STRICT, &strict);
+	int r_orjson = check_dialect(b.p, b.left, cut, JSON_ORJSON, &orjson);
 	int r_python = check_dialect(b.p, b.left, cut, JSON_PYTHON, &python);
+	if (r_orjson == 0)
+		check_same(&orjson, r_strict, &strict);
 	if (r_strict == 0) {
-		CHECK(r_python == 0 && strict.n == python.n);
-		CHECK(strict.n == 0 || memcmp(strict.bytes, python.bytes, strict.n) == 0);
+		check_same(&strict, r_python, &python);
+		CHECK(has_infinite(b.p, b.left) == (r_orjson != 0));
 	}
 	free(strict.bytes);
+	free(orjson.bytes);
 	free(python.bytes);
 	return 0;
 }

@@ -17,7 +17,7 @@
 static bool is_json(const uint8_t *text, size_t n)
 {
 	struct json_scan scan;
-	json_scan_init(&scan, JSON_STRICT, NULL, NULL);
+	json_scan_init(&scan, JSON_ORJSON, NULL, NULL);
 	return json_scan_feed(&scan, text, n) == 0 && json_scan_end(&scan) == 0;
 }
 

@@ -39,10 +39,10 @@ static void check_same(const struct peeled *a, const struct peeled *b)
 	CHECK(same_bytes(&a->meta, &b->meta));
 }
 
-static bool is_json(const struct buf *text)
+static bool is_json(const struct buf *text, enum json_dialect dialect)
 {
 	struct json_scan scan;
-	json_scan_init(&scan, JSON_STRICT, NULL, NULL);
+	json_scan_init(&scan, dialect, NULL, NULL);
 	return json_scan_feed(&scan, text->p ? text->p : "", text->length) == 0 && json_scan_end(&scan) == 0;
 }
 
@@ -58,12 +58,12 @@ static void check_shown(const struct stored_value *value, const struct peeled *p
 	const struct shown *v = p->views;
 	CHECK(v[VIEW_FRAME].open == 0 && same_bytes(&v[VIEW_FRAME].bytes, &value->value));
 	CHECK(v[VIEW_ROOT].open == v[VIEW_RAW].open && same_bytes(&v[VIEW_ROOT].bytes, &v[VIEW_RAW].bytes));
-	CHECK(v[VIEW_META].open == 0 && is_json(&v[VIEW_META].bytes) && is_json(&p->meta));
+	CHECK(v[VIEW_META].open == 0 && is_json(&v[VIEW_META].bytes, JSON_STRICT) && is_json(&p->meta, JSON_STRICT));
 	CHECK(p->meta.p[p->meta.length - 1] == '\n');
 	CHECK(v[VIEW_ARROW].open < 0 || (v[VIEW_ARROW].bytes.length >= 6 && memcmp(v[VIEW_ARROW].bytes.p, "ARROW1", 6) == 0));
 	CHECK(v[VIEW_NPY].open < 0 || memcmp(v[VIEW_NPY].bytes.p, "\x93NUMPY\x01", 7) == 0);
 	CHECK(v[VIEW_MSGPACK].open < 0 || is_msgpack(&v[VIEW_MSGPACK].bytes));
-	CHECK(v[VIEW_JSON].open < 0 || is_json(&v[VIEW_JSON].bytes));
+	CHECK(v[VIEW_JSON].open < 0 || is_json(&v[VIEW_JSON].bytes, JSON_ORJSON));
 	/* One kind of document, or none. */
 	CHECK((v[VIEW_ARROW].open == 0) + (v[VIEW_NPY].open == 0) + (v[VIEW_MSGPACK].open == 0 || v[VIEW_JSON].open == 0) <= 1);
 }
@@ -82,7 +82,7 @@ static void check_sound(const struct stored_value *value, const struct peeled *p
 		bool arrow = d->length >= 6 && memcmp(d->p, "ARROW1", 6) == 0;
 		CHECK(!arrow || (v[VIEW_ARROW].open == 0 && same_bytes(&v[VIEW_ARROW].bytes, d)));
 	} else if (value->kind == DOCUMENT_JSON) {
-		CHECK(is_json(d) ? v[VIEW_JSON].open == 0 && same_bytes(&v[VIEW_JSON].bytes, d) : v[VIEW_JSON].open < 0);
+		CHECK(is_json(d, JSON_ORJSON) ? v[VIEW_JSON].open == 0 && same_bytes(&v[VIEW_JSON].bytes, d) : v[VIEW_JSON].open < 0);
 	} else if (value->kind == DOCUMENT_MSGPACK) {
 		CHECK(is_msgpack(d) ? v[VIEW_MSGPACK].open == 0 && same_bytes(&v[VIEW_MSGPACK].bytes, d) : v[VIEW_MSGPACK].open < 0);
 	} else if (v[VIEW_NPY].open == 0) {

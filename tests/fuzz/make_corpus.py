@@ -196,6 +196,13 @@ def json_texts() -> None:
         "nested-1024": b"[" * 1024 + b"]" * 1024,
         "nested-1025": b"[" * 1025,
         "nested-objects": b'{"":' * 40 + b"0" + b"}" * 40,
+        "number-infinite": b"[1e999, -1.8e308]",
+        "number-at-the-limit": f"[{2**1024 - 2**970}]".encode(),
+        "number-below-the-limit": f"[{2**1024 - 2**970 - 1}, -{2**1024 - 2**970 - 1}.{'9' * 40}]".encode(),
+        "number-over-its-zeros": b"0." + b"0" * 400 + b"1e700",
+        "number-under-its-zeros": b"1" + b"0" * 400 + b"e-91",
+        "number-nothing": b"[0e999, 1e-99999999999999999999, 0.000e18446744073709551616]",
+        "integer-of-400-digits": b"-" + b"9" * 400,
     }
     for number, (name, content) in enumerate(cases.items()):
         write("fuzz_json_scan", name, bytes((number % 9 + 1,)) + content)
@@ -309,6 +316,8 @@ def prefixed() -> None:
         "bare-nan": b"[NaN, NaN, NaN]",
         "magic-at-8": b"12345678ARROW1",
         "magic-cut": b"12345678NUMPY_RA",
+        "bare-infinite": b'{"a": 1e309}',
+        "hash-of-infinite": xxhash.xxh3_64_digest(b"[1e400]") + b"[1e400]",
     }
     for number, (name, content) in enumerate(cases.items()):
         write("fuzz_prefix", name, bytes((number * 7,)) + content)

@@ -6,6 +6,7 @@ import json
 import os
 
 import numpy
+import orjson
 import pytest
 
 from entries import (
@@ -132,6 +133,23 @@ class TestOrjson:
     def test_a_right_prefix_over_bad_json_gives_euclean(self, cache, mnt, document):
         cache.set(cache.key, framed(prefixed(document), "orjson", "orjson"))
         assert opening(mnt / f"json/{cache.key}.json") == "EUCLEAN"
+
+    INFINITE = [b"[1e400, 2, 3]", b'{"a": -1.8e308}', b"9" * 400, b"-1" + b"0" * 309, str(2**1024 - 2**970).encode()]
+
+    @pytest.mark.parametrize("document", INFINITE)
+    def test_a_number_that_rounds_to_infinity_is_no_json(self, cache, mnt, document):
+        with pytest.raises(orjson.JSONDecodeError):
+            orjson.loads(document)
+        for payload, error in ((prefixed(document), "EUCLEAN"), (document, "EBADMSG"), (b"1e999", "EUCLEAN")):
+            cache.set(cache.key, framed(payload, "orjson", "orjson"))
+            assert opening(mnt / f"json/{cache.key}.json") == error
+
+    @pytest.mark.parametrize("document", [b"[1e308, 1e-999, 0e999, -0.0]", str(2**1024 - 2**970 - 1).encode(), str(2**80).encode()])
+    def test_a_number_that_a_double_holds_is_served_as_it_is_written(self, cache, mnt, document):
+        assert orjson.loads(document) is not None
+        for payload in (prefixed(document), document):
+            cache.set(cache.key, framed(payload, "orjson", "orjson"))
+            assert slurp(mnt / f"json/{cache.key}.json") == document
 
     @pytest.mark.parametrize("document", [b"1", b"{}", b'{"a": 1}', b'"0123456789"'])
     def test_an_unprefixed_payload_that_is_json_is_served(self, cache, mnt, document):

@@ -17,7 +17,6 @@ import struct
 import subprocess
 import tempfile
 
-import orjson
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -85,15 +84,6 @@ def differs_encoded_surrogates(header: bytes) -> bool:
 def differs_long_integer(text: bytes) -> bool:
     """Python refuses to convert integers of over 4300 digits."""
     return re.search(rb"\d{4301}", text) is not None
-
-
-def differs_infinite_number(text: bytes) -> bool:
-    """orjson refuses numbers that no double holds; their grammar is right."""
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return "number is infinity" in str(error)
-    return False
 
 
 def differs_behind_padding(text: str) -> str:

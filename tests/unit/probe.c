@@ -410,7 +410,7 @@ static int probe(uint8_t mode, const uint8_t *bytes, size_t n)
 		return probe_frame(&slice, bytes, mode == 'i');
 	case 'p':
 	case 's':
-		return probe_json(bytes, n, mode == 's' ? JSON_STRICT : JSON_PYTHON);
+		return probe_json(bytes, n, mode == 's' ? JSON_ORJSON : JSON_PYTHON);
 	case 'd':
 		return probe_dtype(bytes, n);
 	case 'n':

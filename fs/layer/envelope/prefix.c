@@ -105,8 +105,8 @@ int prefix_read_json(const struct slice *payload, const atomic_bool *cancel, enu
 	if (!hash)
 		return -ENOMEM;
 	struct json_read read = {.hash = hash};
-	json_scan_init(&read.bare, JSON_STRICT, NULL, NULL);
-	json_scan_init(&read.checked, JSON_STRICT, NULL, NULL);
+	json_scan_init(&read.bare, JSON_ORJSON, NULL, NULL);
+	json_scan_init(&read.checked, JSON_ORJSON, NULL, NULL);
 	int r = pieces_read(payload, 0, cancel, json_piece, &read);
 	if (r < 0)
 		return r;

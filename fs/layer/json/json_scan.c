@@ -1,3 +1,4 @@
+#include "json_number.h"
 #include "json_state.h"
 #include "json_string.h"
 
@@ -46,23 +47,8 @@ static void begin_string(struct json_scan *scan, bool key)
 	scan->state = IN_STRING;
 }
 
-static void begin_literal(struct json_scan *scan, const char *rest, enum json_event event)
-{
-	scan->literal = rest;
-	scan->literal_event = event;
-	scan->state = IN_LITERAL;
-}
-
-/* NaN and the infinities: numbers for Python alone. */
-static void begin_nonfinite(struct json_scan *scan, const char *rest)
-{
-	if (scan->dialect == JSON_PYTHON)
-		begin_literal(scan, rest, JSON_NUMBER);
-	else
-		json_fail(scan);
-}
-
-static void begin_value(struct json_scan *scan, uint8_t c)
+/* What begins with c. False: c belongs to what is to be read next. */
+static bool begin_value(struct json_scan *scan, uint8_t c)
 {
 	switch (c) {
 	case '"':
@@ -73,32 +59,32 @@ static void begin_value(struct json_scan *scan, uint8_t c)
 		open_container(scan, c == '{');
 		break;
 	case 't':
-		begin_literal(scan, "rue", JSON_TRUE);
+		json_begin_literal(scan, "rue", JSON_TRUE);
 		break;
 	case 'f':
-		begin_literal(scan, "alse", JSON_FALSE);
+		json_begin_literal(scan, "alse", JSON_FALSE);
 		break;
 	case 'n':
-		begin_literal(scan, "ull", JSON_NULL);
+		json_begin_literal(scan, "ull", JSON_NULL);
 		break;
 	case 'N':
-		begin_nonfinite(scan, "aN");
+		json_begin_nonfinite(scan, "aN");
 		break;
 	case 'I':
-		begin_nonfinite(scan, "nfinity");
+		json_begin_nonfinite(scan, "nfinity");
 		break;
 	case '-':
-		scan->state = IN_MINUS;
-		break;
-	case '0':
-		scan->state = IN_ZERO;
+		json_begin_number(scan);
 		break;
 	default:
-		if (c >= '1' && c <= '9')
-			scan->state = IN_INTEGER;
-		else
+		if (c < '0' || c > '9') {
 			json_fail(scan);
+			break;
+		}
+		json_begin_number(scan);
+		return false;
 	}
+	return true;
 }
 
 static bool is_space(uint8_t c)
@@ -117,11 +103,12 @@ static const uint8_t *read_structure(struct json_scan *scan, const uint8_t *p, c
 	case WANT_FIRST_ELEMENT:
 		if (c == ']')
 			close_container(scan, c);
-		else
-			begin_value(scan, c);
+		else if (!begin_value(scan, c))
+			p--;
 		break;
 	case WANT_VALUE:
-		begin_value(scan, c);
+		if (!begin_value(scan, c))
+			p--;
 		break;
 	case WANT_FIRST_KEY:
 	case WANT_KEY:
@@ -167,63 +154,6 @@ static const uint8_t *read_literal(struct json_scan *scan, const uint8_t *p, con
 	return p;
 }
 
-/* The state after one more byte of a number, or -1 when it does not go on with it. */
-static int number_next(int state, uint8_t c)
-{
-	bool digit = c >= '0' && c <= '9';
-	switch (state) {
-	case IN_MINUS:
-		return c == '0' ? IN_ZERO : digit ? IN_INTEGER : -1;
-	case IN_ZERO:
-	case IN_INTEGER:
-		if (digit)
-			return state == IN_INTEGER ? IN_INTEGER : -1;
-		return c == '.' ? IN_POINT : (c | 0x20) == 'e' ? IN_E : -1;
-	case IN_POINT:
-		return digit ? IN_FRACTION : -1;
-	case IN_FRACTION:
-		return digit ? IN_FRACTION : (c | 0x20) == 'e' ? IN_E : -1;
-	case IN_E:
-		return digit ? IN_EXPONENT : c == '+' || c == '-' ? IN_E_SIGN : -1;
-	default: /* IN_E_SIGN, IN_EXPONENT */
-		return digit ? IN_EXPONENT : -1;
-	}
-}
-
-static bool number_may_end(int state)
-{
-	return state == IN_ZERO || state == IN_INTEGER || state == IN_FRACTION || state == IN_EXPONENT;
-}
-
-static void end_number(struct json_scan *scan)
-{
-	json_value_done(scan);
-	json_emit(scan, JSON_NUMBER, NULL, 0);
-}
-
-static const uint8_t *read_number(struct json_scan *scan, const uint8_t *p, const uint8_t *end)
-{
-	int state = scan->state;
-	for (; p < end; p++) {
-		int next = number_next(state, *p);
-		if (next >= 0) {
-			state = next;
-			continue;
-		}
-		if (number_may_end(state)) {
-			end_number(scan);
-		} else if (state == IN_MINUS && *p == 'I') {
-			begin_nonfinite(scan, "nfinity");
-			p++;
-		} else {
-			json_fail(scan);
-		}
-		return p;
-	}
-	scan->state = (uint8_t)state;
-	return p;
-}
-
 int json_scan_feed(struct json_scan *scan, const void *bytes, size_t n)
 {
 	if (n == 0)
@@ -239,15 +169,15 @@ int json_scan_feed(struct json_scan *scan, const void *bytes, size_t n)
 		else if (scan->state == IN_LITERAL)
 			p = read_literal(scan, p, end);
 		else
-			p = read_number(scan, p, end);
+			p = json_read_number(scan, p, end);
 	}
 	return scan->result;
 }
 
 int json_scan_end(struct json_scan *scan)
 {
-	if (scan->result == 0 && scan->level == 0 && number_may_end(scan->state))
-		end_number(scan);
+	if (scan->result == 0 && scan->level == 0 && json_number_may_end(scan->state))
+		json_end_number(scan);
 	if (scan->result != 0)
 		return scan->result;
 	if (scan->state != WANT_END)

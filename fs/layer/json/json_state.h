@@ -1,4 +1,4 @@
-/* Where a scan stands, for json_scan.c (structure, numbers, names) and json_string.c (strings). */
+/* Where a scan stands, for json_scan.c (structure, names), json_number.c and json_string.c. */
 #ifndef CKFS_JSON_STATE_H
 #define CKFS_JSON_STATE_H
 
@@ -37,6 +37,22 @@ static inline void json_emit(struct json_scan *scan, enum json_event event, cons
 {
 	if (scan->on_event)
 		scan->result = scan->on_event(scan->arg, event, scan->level, bytes, n);
+}
+
+static inline void json_begin_literal(struct json_scan *scan, const char *rest, enum json_event event)
+{
+	scan->literal = rest;
+	scan->literal_event = event;
+	scan->state = IN_LITERAL;
+}
+
+/* NaN and the infinities: numbers for Python alone. */
+static inline void json_begin_nonfinite(struct json_scan *scan, const char *rest)
+{
+	if (scan->dialect == JSON_PYTHON)
+		json_begin_literal(scan, rest, JSON_NUMBER);
+	else
+		json_fail(scan);
 }
 
 static inline void json_value_done(struct json_scan *scan)

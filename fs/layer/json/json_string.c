@@ -116,7 +116,7 @@ static void emit_character(struct json_scan *scan, uint32_t c)
 /* Half a character, alone. */
 static void emit_lone_surrogate(struct json_scan *scan)
 {
-	if (scan->dialect == JSON_STRICT) {
+	if (scan->dialect != JSON_PYTHON) {
 		json_fail(scan);
 		return;
 	}
