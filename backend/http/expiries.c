@@ -31,22 +31,24 @@ void expiries_drop(struct expiries *expiries, const struct key_hash *key)
 	expiries->last[i].until = 0;
 }
 
-void expiries_note(struct expiries *expiries, const struct key_hash *key, uint64_t ask, int64_t expires)
+void expiries_note(struct expiries *expiries, const struct key_hash *key, const struct version *version, uint64_t ask, int64_t expires)
 {
 	const size_t i = key_hash_short(key) % EXPIRIES;
 	LOCK(&expiries->lock);
 	if (expiries->last[i].changed > ask)
 		return;
 	expiries->last[i].key = *key;
+	expiries->last[i].version = *version;
 	expiries->last[i].expires = expires;
 	expiries->last[i].until = clock_ms() + TOLD_MS;
 }
 
-bool expiries_find(struct expiries *expiries, const struct key_hash *key, int64_t *ret)
+bool expiries_find(struct expiries *expiries, const struct key_hash *key, const struct version *version, int64_t *ret)
 {
 	const size_t i = key_hash_short(key) % EXPIRIES;
 	LOCK(&expiries->lock);
-	if (clock_ms() >= expiries->last[i].until || !key_hash_equal(&expiries->last[i].key, key))
+	const bool is_it = key_hash_equal(&expiries->last[i].key, key) && version_equal(&expiries->last[i].version, version);
+	if (!is_it || clock_ms() >= expiries->last[i].until)
 		return false;
 	*ret = expiries->last[i].expires;
 	return true;

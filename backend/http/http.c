@@ -85,8 +85,7 @@ int http_ask_ttl(struct http_backend *b, const struct key *key, const atomic_boo
 static int http_expires(struct backend *backend, const struct key *key, const struct stored *stored, int64_t *ret)
 {
 	struct http_backend *b = http_of(backend);
-	(void)stored;
-	if (expiries_find(&b->expiries, &key->hash, ret))
+	if (expiries_find(&b->expiries, &key->hash, &stored->version, ret))
 		return 0;
 	const uint64_t ask = expiries_ask(&b->expiries);
 	int64_t ttl;
@@ -94,7 +93,7 @@ static int http_expires(struct backend *backend, const struct key *key, const st
 	if (r < 0)
 		return r == -ENOENT ? -ESTALE : r;
 	*ret = ttl == TTL_NEVER ? 0 : clock_unix() + ttl;
-	expiries_note(&b->expiries, &key->hash, ask, *ret);
+	expiries_note(&b->expiries, &key->hash, &stored->version, ask, *ret);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import time
 
 import pytest
@@ -134,3 +135,24 @@ def test_a_value_whose_end_nobody_can_tell_is_eio(service, m, case):  # noqa: F8
     service.on_key["k"] = answer
     assert failure(m / "frame/k") == expected
     assert expected or read(m / "frame/k") == VALUE
+
+
+# Which value it is about
+
+
+def test_a_new_value_is_told_with_its_own_expiry_at_once(service, m):  # noqa: F811
+    service.data["k"] = Stored(b"old", time.time() + 100)
+    with open(m / "frame/k", "rb", buffering=0) as old:
+        assert 90 <= int(os.getxattr(old.fileno(), "user.ckfs.ttl")) <= 100
+        service.data["k"] = Stored(b"new", time.time() + 1000)
+        with open(m / "frame/k", "rb", buffering=0) as new:
+            assert (new.read(), 990 <= int(os.getxattr(new.fileno(), "user.ckfs.ttl")) <= 1000) == (b"new", True)
+
+
+def test_one_version_asks_for_its_expiry_once_in_a_moment(service, m):  # noqa: F811
+    service.data["k"] = Stored(b"value", time.time() + 100)
+    with open(m / "frame/k", "rb", buffering=0) as file:
+        for _ in range(3):
+            os.getxattr(file.fileno(), "user.ckfs.ttl")
+            os.getxattr(file.fileno(), "user.ckfs.expires")
+    assert service.asked("k").count("GET ttl") <= 2  # of a busy machine: a second may pass
