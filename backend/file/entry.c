@@ -138,8 +138,7 @@ static struct stored describe(const struct file_backend *f, const struct statx *
 	return stored;
 }
 
-/* Reads up to n bytes from the beginning. Fewer: the file ends there, and not just what a server gave at once. */
-static ssize_t read_first(int fd, uint8_t *to, size_t n)
+ssize_t file_read_first(int fd, uint8_t *to, size_t n)
 {
 	size_t filled = 0;
 	ssize_t got;
@@ -161,7 +160,7 @@ int file_read_entry(struct file_backend *f, int *fd, bool value, enum file_named
 	int r = stat_entry(*fd, "", AT_EMPTY_PATH, &sx);
 	if (r < 0)
 		return r;
-	ssize_t n = read_first(*fd, first, value ? sizeof first : ENTRY_HEADER_SIZE);
+	ssize_t n = file_read_first(*fd, first, value ? sizeof first : ENTRY_HEADER_SIZE);
 	if (n < 0)
 		return (int)n;
 	r = entry_header_read(first, (size_t)n, &expires);

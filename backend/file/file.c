@@ -226,9 +226,9 @@ static int file_expires(struct backend *backend, const struct key *key, const st
 	(void)backend;
 	(void)key;
 	uint8_t header[ENTRY_HEADER_SIZE];
-	ssize_t n = pread(storage_fd(stored->value.storage), header, sizeof header, 0);
+	ssize_t n = file_read_first(storage_fd(stored->value.storage), header, sizeof header);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	return entry_header_read(header, (size_t)n, ret) < 0 ? -EIO : 0;
 }
 

@@ -61,6 +61,9 @@ int file_open_entry(struct file_backend *f, int directory, const char *name);
 /* Whether a file has its key in an attribute. Unknown: it was not asked, or could not be asked just now. */
 enum file_named { FILE_UNNAMED, FILE_NAMED, FILE_UNKNOWN };
 
+/* Reads up to n bytes from the beginning of an open file. Fewer: the file ends there, and not just what a server gave at once. -errno, never -ENOENT. */
+ssize_t file_read_first(int fd, uint8_t *to, size_t n);
+
 /* Reads an open file as an entry. What is known of `named` is remembered for file_look(). With its value it takes the descriptor, and leaves -1. 0; -ENOENT no entry, or expired; -errno. */
 int file_read_entry(struct file_backend *f, int *fd, bool value, enum file_named named, struct stored *ret);
 

@@ -309,8 +309,8 @@ static int rewrite_expiry(int fd, int directory, const char *name, int64_t expir
 {
 	uint8_t header[ENTRY_HEADER_SIZE];
 	int64_t before;
-	ssize_t n = pread(fd, header, sizeof header, 0);
-	int r = n < 0 ? -errno : entry_header_read(header, (size_t)n, &before);
+	ssize_t n = file_read_first(fd, header, sizeof header);
+	int r = n < 0 ? (int)n : entry_header_read(header, (size_t)n, &before);
 	if (r == 0 && has_expired(before))
 		r = -ENOENT;
 	if (r < 0)

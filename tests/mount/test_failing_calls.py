@@ -257,6 +257,28 @@ def test_that_a_filesystem_has_no_attributes_is_believed_until_sighup(cache, mou
     assert until(lambda: set(os.listdir(m / "meta")) == names)
 
 
+@pytest.mark.file_only
+@pytest.mark.parametrize("number, expected", [(errno.EINTR, None), (errno.ENOENT, "EIO"), (errno.EIO, "EIO")])
+def test_an_expiry_is_read_and_rewritten_as_a_header_is(cache, mount, failing, number, expected):
+    """A call that was interrupted is made again, and what is open is not absent."""
+    cache.write("k", b"value", int(time.time()) + 1000)
+    m = mount(cache, "write", env=failing.env)
+    with open(m / "frame/k", "rb", buffering=0) as file:
+        for change in (None, b"500"):
+            for first in itertools.count(1):
+                failing.begin("pread first", number, first)
+                try:
+                    os.getxattr(file.fileno(), "user.ckfs.ttl") if change is None else os.setxattr(file.fileno(), "user.ckfs.ttl", change)
+                    said = None
+                except OSError as e:
+                    said = errno.errorcode[e.errno]
+                failing.end()
+                if not failing.failed:
+                    break
+                assert said in (None, expected), failing.where
+            assert first > 1
+
+
 # The command
 
 
