@@ -131,7 +131,10 @@ static bool is_collected(const struct slice *value)
 		st.st_nlink == 0 && (uint64_t)st.st_size == ENTRY_HEADER_SIZE + value->length;
 }
 
-/* Who reads the cache must be able to read the entry, also one that root stores: it belongs to whom the one before did, or the directory does. */
+/*
+ * Who reads the cache must be able to read the entry, also one that root stores: it belongs to whom the one before did, or the directory does. Of others
+ * who may write to the directory a new entry is their own, as with the SDK.
+ */
 static int give_to_owner(const struct storing *s)
 {
 	struct stat like = s->now;
@@ -139,7 +142,9 @@ static int give_to_owner(const struct storing *s)
 		return -errno;
 	if (like.st_uid == geteuid())
 		return 0;
-	return fchown(s->fd, like.st_uid, like.st_gid) < 0 ? -EACCES : 0;
+	if (fchown(s->fd, like.st_uid, like.st_gid) == 0)
+		return 0;
+	return !s->there && geteuid() != 0 ? 0 : -EACCES;
 }
 
 /* The expiry that the entry has; 0: it has none, or is none. */

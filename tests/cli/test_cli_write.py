@@ -1,5 +1,6 @@
 """§9: rm and put do what rm and a write to frame/ do in a mount."""
 
+import os
 import time
 
 import pytest
@@ -52,6 +53,19 @@ def test_what_is_no_value_is_refused(cache, commands, value, why):
     assert {name: content[1] for name, content in cache.contents().items()} == {name: content[1] for name, content in before.items()}
     commands(cache).out("put", cache.key, options=("write", "unchecked"), input=value)
     assert cache.value(cache.key) == value
+
+
+@pytest.mark.file_only
+def test_in_the_directory_of_another_user_new_entries_are_ones_own(cache, commands, tmp):
+    """As with the SDK. One that is there stays: its owner could not read what takes its place."""
+    write(cache, "orjson-dict")
+    value = cache.value(cache.key)
+    tmp.chmod(0o755)
+    cache.dir.chmod(0o777)
+    other = {"user": 65534, "group": 65534, "extra_groups": []}
+    commands(cache).out("put", "new", options=WRITE, input=value, **other)
+    assert (cache.value("new"), os.stat(cache.path("new")).st_uid) == (value, 65534)
+    assert commands(cache).failure("put", cache.key, options=WRITE, input=value, **other) == f"ckfs: {cache.key}: Permission denied\n"
 
 
 @pytest.mark.parametrize("view", ["raw", "json", "meta"])
