@@ -4,7 +4,7 @@
  *
  * Text may be fed in pieces of any size. Strings come in decoded pieces, so a
  * string of gigabytes is never held; a piece may end within a character, and an
- * empty string has none. Levels are limited to JSON_LEVELS.
+ * empty string has none. Levels are limited to JSON_LEVELS, or fewer.
  */
 #ifndef CKFS_JSON_SCAN_H
 #define CKFS_JSON_SCAN_H
@@ -33,7 +33,7 @@ enum json_event {
 enum json_dialect {
 	JSON_STRICT, /* RFC 8259, lone surrogates refused */
 	JSON_ORJSON, /* as orjson reads it: the same, but what rounds to infinity is refused, integers too */
-	JSON_PYTHON, /* as Python's json.loads reads it: also NaN, Infinity, -Infinity; a lone surrogate comes as U+FFFD */
+	JSON_PYTHON, /* as Python's json.loads reads it: also NaN, Infinity, -Infinity; a lone surrogate comes as U+FFFD; no integer of over 4300 digits */
 };
 
 /* `level` counts the containers around the event, 0 for the outermost value. Nonzero ends the scan with that value. */
@@ -52,6 +52,7 @@ struct json_scan {
 	enum json_dialect dialect;
 	json_event_fn *on_event; /* may be NULL: only check */
 	void *arg;
+	unsigned levels; /* how many may be open: JSON_LEVELS, unless the caller lowers it before the first byte */
 	/* The text is not JSON for others: */
 	bool nonfinite;      /* NaN or an infinity was met */
 	bool lone_surrogate; /* an escaped surrogate stood alone */

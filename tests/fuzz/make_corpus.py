@@ -107,7 +107,10 @@ def frames() -> None:
         "header-not-utf8": frame(b'{"s": "a\xff"}'),
         "header-surrogate-in-utf8": frame(b'{"s": "a\xed\xa0\x80"}'),
         "header-utf16": frame('{"s": "a"}'.encode("utf-16")),
-        "header-1-level-too-deep": frame(b'{"s": "a", "x": ' + b"[" * 1024 + b"]" * 1024 + b"}"),
+        "header-1-level-too-deep": frame(b'{"s": "a", "x": ' + b"[" * 993 + b"]" * 993 + b"}"),
+        "header-just-not-too-deep": frame(b'{"s": "a", "x": ' + b"[" * 992 + b"]" * 992 + b"}"),
+        "header-integer-4300": frame(b'{"s": "a", "x": ' + b"9" * 4300 + b"}"),
+        "header-integer-4301": frame(b'{"s": "a", "x": ' + b"9" * 4301 + b"}"),
         "header-over-first-read": frame({"s": "a", "m": {"x": "y" * 700, "format": "arrow"}}),
     }
     for name, content in cases.items():
@@ -154,6 +157,8 @@ def legacies() -> None:
         "white-space-around": b"\r\n\t " + legacy() + b"\t\r\n ",
         "white-space-of-many-reads": b" \n" * 400 + legacy(),
         "byte-order-mark": b"\xef\xbb\xbf" + legacy(),
+        "1-level-too-deep": b'{"data": "QQ==", "serializer": "a", "x": ' + b"[" * 994 + b"]" * 994 + b"}",
+        "integer-4301": b'{"data": "QQ==", "serializer": "a", "x": ' + b"9" * 4301 + b"}",
         "not-utf8": legacy()[:-1] + b', "x": "\xc0\xaf"}',
     }
     for name, content in cases.items():

@@ -106,6 +106,8 @@ MALFORMED = {
     "raw-control-byte": frame(b'{"s": "au\nto", "m": {}}'),
     "deep-nesting": frame(b'{"s": "auto", "m": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
     "deep-nesting-unclosed": frame(b'{"m":' * 100_000),
+    "integer-of-4301-digits": frame(b'{"s": "auto", "m": {}, "v": ' + b"9" * 4301 + b"}"),
+    "negative-integer-of-4301-digits": frame(b'{"s": "auto", "m": {"x": [-' + b"1" * 4301 + b"]}}"),
     "megabytes-of-no-json": frame(b'{"s": "' + b"x" * (4 << 20)),
 }
 
@@ -115,6 +117,8 @@ ODD = {
     "first-serializer-empty": frame(b'{"s": "", "m": {"format": "msgpack"}, "s": "auto"}'),
     "lone-surrogates": frame(b'{"s": "\\ud800", "m": {"format": "msgpack", "tenant_id": "\\udfff\\ud800"}}'),
     "nested-500": frame(b'{"x": ' + b"[" * 500 + b"]" * 500 + b', "s": "auto", "m": {"format": "msgpack"}}'),
+    "integer-of-4300-digits": frame(b'{"s": "auto", "m": {"format": "msgpack"}, "v": -' + b"9" * 4300 + b"}"),
+    "floats-of-5000-digits": frame(b'{"s": "auto", "m": {"format": "msgpack"}, "v": [' + b"9" * 5000 + b".0, 1e" + b"9" * 5000 + b"]}"),
     "megabytes-of-text": frame({**GOOD, "x": "y" * (6 << 20)}),
     "megabytes-of-spaces": frame(json.dumps(GOOD).encode() + b" " * (2 << 20)),
     "million-members": frame(b'{"s": "auto",' + b'"a": 1,' * 1_000_000 + b'"m": {"format": "msgpack"}}'),

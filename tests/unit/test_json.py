@@ -44,7 +44,7 @@ def string(text: str, letter: str) -> str:
 def python_events(text: bytes) -> str | None:
     """None when Python refuses the text."""
     try:
-        return events_of(json.loads(text.decode(), object_pairs_hook=Pairs, parse_int=lambda digits: 0))
+        return events_of(json.loads(text.decode(), object_pairs_hook=Pairs))
     except RecursionError:
         assume(False)
     except ValueError:
@@ -64,6 +64,12 @@ def json_texts(draw) -> bytes:
 @example(b"-")
 @example(b"[1.]")
 @example(b"1e999")
+@example(b"[" + b"9" * 4300 + b"]")
+@example(b"[-" + b"9" * 4301 + b"]")
+@example(b"9" * 4301)
+@example(b"9" * 4301 + b".0")
+@example(b"9" * 5000 + b"e1")
+@example(b"[0." + b"9" * 5000 + b", 1e" + b"0" * 5000 + b"]")
 @example(b'"\\ud800\\ud800\\udc00"')
 def test_json_as_python(probe, text):
     answer = probe("p", text)

@@ -95,13 +95,14 @@ static int read_header(const struct slice *value, const struct first *first, uin
 	}
 	frame_capture_init(&capture, "s", "m");
 	json_scan_init(&scan, JSON_PYTHON, frame_capture_event, &capture);
+	scan.levels = FRAME_LEVELS_V3;
 	int r = feed_header(&scan, value, first, frame.header_offset, frame.header_length, cancel);
 	if (r == 0)
 		r = json_scan_end(&scan);
 	if (r == 0 && !frame_capture_take(&capture, &frame.meta, ret_reason))
 		return -EUCLEAN;
 	if (r == -EUCLEAN)
-		*ret_reason = "frame header is not JSON in UTF-8";
+		*ret_reason = "frame header is not JSON in UTF-8 that Python reads";
 	if (r < 0)
 		return r;
 	frame.header_is_json = !scan.nonfinite && !scan.lone_surrogate;

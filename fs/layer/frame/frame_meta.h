@@ -8,6 +8,13 @@
 #include "ckfs/frame.h"
 #include "ckfs/json_scan.h"
 
+/*
+ * Levels of a frame's JSON. Python up to 3.11 gives up where json.loads() and its callers come to 1000: so much is left below unwrap(), even if a
+ * program calls that itself. Where they are called from deeper down there is less, and from 3.12 on more.
+ */
+#define FRAME_LEVELS_V3 993u
+#define FRAME_LEVELS_LEGACY 994u
+
 /* Nothing is known. */
 #define FRAME_META_UNKNOWN ((struct frame_meta){.compressed = UNKNOWN, .encrypted = UNKNOWN})
 

@@ -161,6 +161,7 @@ static int scan_value(struct legacy *l, const struct slice *value, const atomic_
 	if (!buf)
 		return -ENOMEM;
 	json_scan_init(&scan, JSON_PYTHON, on_event, l);
+	scan.levels = FRAME_LEVELS_LEGACY;
 	for (uint64_t at = 0; at < value->length;) {
 		size_t n = value->length - at < size ? (size_t)(value->length - at) : size;
 		if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))

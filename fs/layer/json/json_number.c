@@ -16,6 +16,9 @@ static const char limit[] = "179769313486231580793728971405303415079934132710037
 /* A larger exponent outweighs all the zeros that a text may have. */
 #define EXPONENT_MAX ((int64_t)1 << 48)
 
+/* Digits of an integer that Python reads (sys.set_int_max_str_digits()). */
+#define PYTHON_DIGITS_MAX 4300
+
 static bool is_digit(uint8_t c)
 {
 	return c >= '0' && c <= '9';
@@ -86,9 +89,22 @@ bool json_number_may_end(int state)
 	return state == IN_ZERO || state == IN_INTEGER || state == IN_FRACTION || state == IN_EXPONENT;
 }
 
+/* Whether its reader refuses a number whose grammar is right. */
+static bool is_refused(const struct json_scan *scan)
+{
+	switch (scan->dialect) {
+	case JSON_ORJSON:
+		return is_infinite(&scan->number);
+	case JSON_PYTHON:
+		return scan->state == IN_INTEGER && scan->number.point > PYTHON_DIGITS_MAX;
+	default:
+		return false;
+	}
+}
+
 void json_end_number(struct json_scan *scan)
 {
-	if (scan->dialect == JSON_ORJSON && is_infinite(&scan->number)) {
+	if (is_refused(scan)) {
 		json_fail(scan);
 		return;
 	}

@@ -4,7 +4,7 @@
 
 void json_scan_init(struct json_scan *scan, enum json_dialect dialect, json_event_fn *on_event, void *arg)
 {
-	*scan = (struct json_scan){.dialect = dialect, .on_event = on_event, .arg = arg, .state = WANT_VALUE};
+	*scan = (struct json_scan){.dialect = dialect, .on_event = on_event, .arg = arg, .levels = JSON_LEVELS, .state = WANT_VALUE};
 }
 
 static bool in_object(const struct json_scan *scan)
@@ -15,7 +15,7 @@ static bool in_object(const struct json_scan *scan)
 
 static void open_container(struct json_scan *scan, bool object)
 {
-	if (scan->level == JSON_LEVELS) {
+	if (scan->level == scan->levels) {
 		json_fail(scan);
 		return;
 	}
