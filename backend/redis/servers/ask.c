@@ -41,7 +41,7 @@ static bool is_single(const struct redis_nodes *n)
 	return n->seeds.count == 0;
 }
 
-/* A redirection, or a lost connection, is an answer only for callers who can ask again, a refusal of changes for who makes one. For all others it is an error. */
+/* A redirection, or a lost connection, is an answer only for callers who can ask again, a refusal of changes for who makes one. Else it is an error. */
 static int answer_of(int r)
 {
 	if (r == REPLY_FULL)
