@@ -95,6 +95,7 @@ SKIPS = (
     "others may lock little memory",
     "only beside the build that users get",
     "this machine has no IPv6",
+    "this Python bears more levels",
     "this kernel has no Landlock",
     "this kernel has no seccomp",
     "Memcached takes no key of over 250 bytes",

@@ -153,7 +153,7 @@ AROUND = {
 
 
 @pytest.mark.once
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="bears more levels")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python bears more levels")
 @pytest.mark.parametrize("open_, close", [(b"[", b"]"), (b'{"a":', b"}")], ids=["arrays", "objects"])
 @pytest.mark.parametrize("around", AROUND)
 def test_frame_levels(probe, around, open_, close):
