@@ -98,14 +98,18 @@ static int begin(const struct endpoint *server, const char *host, int *ret_fd)
 
 static int connect_address(const struct endpoint *server, const char *host, int64_t end, const atomic_bool *stop, int *ret_fd)
 {
-	int fd, number = 0;
-	socklen_t size = sizeof number;
+	struct sockaddr_storage peer;
+	int fd = -1, number = 0;
+	socklen_t size = sizeof number, peer_size = sizeof peer;
 	int r = begin(server, host, &fd);
 	if (r < 0)
 		return r;
 	r = connect_wait(fd, POLLOUT, end, stop);
 	if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &size) < 0)
 		number = errno;
+	/* A unix socket of a server that takes no more connections just now is ready, and connected to nobody. */
+	if (r == 0 && number == 0 && getpeername(fd, (struct sockaddr *)&peer, &peer_size) < 0)
+		number = errno == ENOTCONN ? EAGAIN : errno;
 	if (r == 0)
 		r = -number;
 	if (r < 0)
