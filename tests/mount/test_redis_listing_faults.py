@@ -43,7 +43,7 @@ def answered_for(key: bytes, reply: bytes | None, *commands: bytes):
     return {**READABLE, **other, "SCAN": page(b"a", b"b", b"c", b"d")}
 
 
-@pytest.mark.parametrize("words, told", {b"ERR upstream failure": "EIO", b"NOPERM no": "EACCES", b"BUSY a script": "EAGAIN", b"OOM no": "EAGAIN"}.items())
+@pytest.mark.parametrize("words, told", {b"ERR upstream failure": "EIO", b"NOPERM no": "EACCES", b"OOM no": "EAGAIN"}.items())
 def test_a_key_of_which_the_server_tells_nothing_but_an_error_is_listed_all_the_same(scripted, mount, words, told):  # noqa: F811
     """As a proxy does, one of whose servers is lost."""
     s = scripted(answered_for(b"b", b"-%s\r\n" % words, "GET", "STRLEN", "GETRANGE", "PTTL", "PEXPIRETIME"))
@@ -52,6 +52,15 @@ def test_a_key_of_which_the_server_tells_nothing_but_an_error_is_listed_all_the_
     # One that cannot be read may be of any format.
     assert listed == {"": {*"abcd"}, "raw": {*"abcd"}, "frame": {*"abcd"}, "json": {"b.json"}}
     assert [failure(m / key) for key in "abcd"] == [None, told, None, None]
+
+
+@pytest.mark.parametrize("words", [b"BUSY a script", b"LOADING", b"MASTERDOWN", b"CLUSTERDOWN"])
+def test_a_server_that_cannot_answer_just_now_ends_the_listing_with_eagain(scripted, mount, words):  # noqa: F811
+    """It says nothing of that key alone: names that may not belong there would be shown."""
+    m = mount(scripted(answered_for(b"b", b"-%s\r\n" % words, "GET", "STRLEN", "GETRANGE", "PTTL", "PEXPIRETIME")).url, "timeout=2")
+    with pytest.raises(OSError) as error:
+        os.listdir(m / "json")
+    assert errno.errorcode[error.value.errno] == "EAGAIN"
 
 
 @pytest.mark.parametrize("reply, told", {None: "EIO", b"$-7\r\n": "EIO", SILENT: "ETIMEDOUT"}.items(), ids=["lost", "garbled", "silent"])

@@ -164,6 +164,12 @@ static int store_head(struct heads *h, const struct head *head, bool fenced, str
 	return 0;
 }
 
+/* Whether a server says that of this key alone: not that it is busy, or not the one to be asked. */
+static bool is_refusal(int r)
+{
+	return r < 0 && r != -EAGAIN && r != REPLY_MOVED && r != REPLY_ASK;
+}
+
 static void take_heads(struct heads *h)
 {
 	bool fenced = h->round != 0 && nodes_fence(&h->cursor->backend->nodes, h->round) == 0;
@@ -172,7 +178,7 @@ static void take_heads(struct heads *h)
 		int r = head->r < 0 ? head->r : store_head(h, head, fenced, &head->scanned->stored);
 		/* A single server does not move keys: this one belongs to a cluster. */
 		head->scanned->looked_at = clock_ms();
-		head->scanned->refused = head->answered && head->r < 0;
+		head->scanned->refused = head->answered && is_refusal(head->r);
 		head->scanned->r = (r == REPLY_MOVED || r == REPLY_ASK) && !h->cursor->backend->nodes.seeds.count ? -EIO : r;
 	}
 }
