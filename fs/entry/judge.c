@@ -34,12 +34,12 @@ static int judge(struct entry *entry, enum level level, bool *ret_sure, const ch
 	const struct document *document = entry_document(entry);
 	const int fault = entry_fault(entry, level, ret_reason);
 	*ret_sure = true;
-	/* A format that is none is so whatever a seal holds. */
-	if (fault == -EOPNOTSUPP && document->kind == DOCUMENT_OPAQUE)
-		return -EINVAL;
 	/* By its head it is sealed, or no key fits: the SDK may have the right one. */
 	if (entry_frame(entry) && entry_frame(entry)->kind != FRAME_INTEROP && entry_seal(entry).sealed)
 		return fault == -EUCLEAN || fault == -EFBIG ? fault : 0;
+	/* A format that is none. */
+	if (fault == -EOPNOTSUPP && document->kind == DOCUMENT_OPAQUE)
+		return -EINVAL;
 	if (fault < 0 && fault != -EOPNOTSUPP)
 		return fault;
 	if (fault == 0 && document->kind == DOCUMENT_OPAQUE) {
