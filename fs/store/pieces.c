@@ -46,15 +46,19 @@ static void read_piece(struct reading *r, uint8_t *buffer)
 	pthread_cond_signal(&r->taken_more);
 }
 
-static void *read_pieces(void *arg)
+static void read_pieces(struct reading *r, uint8_t *buffer)
 {
-	struct reading *r = arg;
-	cleanup_free uint8_t *buffer = malloc(PIECE);
 	LOCK(&r->lock);
-	if (!buffer)
-		r->outcome = -ENOMEM;
 	while (r->outcome == 0 && r->begun < r->slice->length)
 		read_piece(r, buffer);
+}
+
+/* Without memory it leaves all to the first one. */
+static void *second_reader(void *arg)
+{
+	cleanup_free uint8_t *buffer = malloc(PIECE);
+	if (buffer)
+		read_pieces(arg, buffer);
 	return NULL;
 }
 
@@ -73,10 +77,13 @@ int pieces_read(const struct slice *slice, uint64_t from, const atomic_bool *can
 	pthread_t second;
 	if (memory)
 		return take_from_memory(&r, memory);
+	cleanup_free uint8_t *buffer = malloc(length_of_piece(slice, from) + 1);
+	if (!buffer)
+		return -ENOMEM;
 	pthread_mutex_init(&r.lock, NULL);
 	pthread_cond_init(&r.taken_more, NULL);
-	const bool for_two = slice->length - from >= FOR_TWO_MIN && thread_cpus() > 1 && thread_start(&second, read_pieces, &r) == 0;
-	read_pieces(&r);
+	const bool for_two = slice->length - from >= FOR_TWO_MIN && thread_cpus() > 1 && thread_start(&second, second_reader, &r) == 0;
+	read_pieces(&r, buffer);
 	if (for_two)
 		pthread_join(second, NULL);
 	pthread_cond_destroy(&r.taken_more);
