@@ -82,16 +82,20 @@ struct setting {
 	int to_set;
 };
 
+/* Of a draft that was entered. */
+static int set_length_and_leave(struct draft *draft, off_t length)
+{
+	int r = draft->handles ? draft_set_length(draft, (uint64_t)length) : -ESTALE;
+	draft_leave(draft);
+	return r;
+}
+
 static int ask_to_set_length(struct request *request)
 {
 	const struct setting *s = container_of(request, struct setting, request);
 	struct draft *draft = s->inode->draft;
 	int r = draft_enter(draft, &request->cancelled);
-	if (r < 0)
-		return r;
-	r = draft->handles ? draft_set_length(draft, (uint64_t)s->wanted.st_size) : -ESTALE;
-	draft_leave(draft);
-	return r;
+	return r < 0 ? r : set_length_and_leave(draft, s->wanted.st_size);
 }
 
 static void answer_set(struct request *request, int r)
@@ -135,8 +139,11 @@ static void set_file(struct mount *m, fuse_req_t req, struct inode *inode, const
 		.to_set = to_set};
 	int r = check_setting(m, &s);
 	if (r == 0 && inode->draft && to_set & FUSE_SET_ATTR_SIZE) {
-		request_start(&s.request);
-		return;
+		if (!draft_try_to_enter(inode->draft)) {
+			request_start(&s.request);
+			return;
+		}
+		r = set_length_and_leave(inode->draft, wanted->st_size);
 	}
 	answer_set(&s.request, r);
 	end_setting(&s.request);
@@ -200,13 +207,10 @@ struct expiring {
 	int64_t expires;
 };
 
-/* What is being written gets its expiry with its value. 0; 1 nothing is: the entry is as it was, or stored by now; -EINTR. */
-static int set_lifetime(struct draft *draft, int64_t expires, const atomic_bool *cancel)
+/* Of a draft that was entered: what is being written gets its expiry with its value. 0; 1 nothing is: the entry is as it was, or stored by now. */
+static int set_lifetime_and_leave(struct draft *draft, int64_t expires)
 {
-	int r = draft_enter(draft, cancel);
-	if (r < 0)
-		return r;
-	const bool is_written = draft->changed;
+	const bool is_written = draft->handles && draft->changed;
 	if (is_written) {
 		draft->lifetime.is_set = true;
 		draft->lifetime.expires = expires;
@@ -221,8 +225,11 @@ static int ask_to_expire(struct request *request)
 {
 	const struct expiring *x = container_of(request, struct expiring, request);
 	struct mount *m = request->m;
+	struct draft *draft = x->inode->draft;
 	cleanup_key struct key key = {0};
-	int r = x->inode->draft ? set_lifetime(x->inode->draft, x->expires, &request->cancelled) : 1;
+	int r = draft ? draft_enter(draft, &request->cancelled) : 1;
+	if (r == 0)
+		r = set_lifetime_and_leave(draft, x->expires);
 	if (r <= 0)
 		return r;
 	r = inode_key(m->inodes, x->inode, &key);
@@ -266,9 +273,17 @@ static void set_attribute(struct mount *m, fuse_req_t req, fuse_ino_t ino, const
 	}
 	struct expiring x = {.request = {.kind = &expiring_kind, .m = m, .req = req, .view_id = inode->view, .hears = true}, .inode = inode};
 	int r = check_attribute(m, inode, name, value, size, &x.expires);
+	if (r == 0 && inode->draft) {
+		x.request.pool = m->storers;
+		r = draft_try_to_enter(inode->draft) ? set_lifetime_and_leave(inode->draft, x.expires) : 1;
+		if (r == 0) {
+			m->reply->err(req, 0);
+			inode_let_go(m, ino, 1);
+			return;
+		}
+		r = 0;
+	}
 	if (r == 0) {
-		if (inode->draft)
-			x.request.pool = m->storers;
 		request_start(&x.request);
 		return;
 	}

@@ -180,8 +180,11 @@ int draft_write(struct draft *draft, const void *bytes, size_t n, uint64_t at, c
 	int r = at > LENGTH_MAX || is_too_long(d, at + n) ? -EFBIG : 0;
 	if (r == 0)
 		r = fill_to(d, at, cancel);
-	if (r == -EINTR)
-		return r;
+	if (r == -EINTR) {
+		/* What was copied in vain is no part of the value. */
+		const int cut = collected_cut(&d->collected, d->length);
+		return cut < 0 ? end_change(d, cut) : r;
+	}
 	if (r == 0)
 		r = collected_put(&d->collected, bytes, n, at, size_with(d, at + n));
 	if (r == 0)

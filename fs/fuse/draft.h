@@ -4,8 +4,8 @@
  * It begins empty, or as a value that there is. What is written is collected where the backend can take it over as it lies, else in the spool. Bytes
  * that nobody has written yet are those of that value, or zeros. It is stored whole, or not at all.
  *
- * One at a time is at a draft, between draft_enter() and draft_leave(); the others wait there. To store one may take as long as a server does, so no
- * thread that takes requests waits: it tries to enter, and hands over what it has to do there to a thread of the storers.
+ * One at a time is at a draft, between draft_enter() and draft_leave(); the others wait there. To store one may take as long as a server does, so who
+ * has something to do there tries to enter, and else leaves it to a thread of the storers, which hears of interrupts.
  */
 #ifndef CKFS_FUSE_DRAFT_H
 #define CKFS_FUSE_DRAFT_H

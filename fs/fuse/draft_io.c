@@ -19,7 +19,8 @@ struct draft_io {
 static int write_bytes(struct draft_io *io, const void *bytes, const atomic_bool *cancel)
 {
 	int r = draft_write(io->draft, bytes, io->n, io->at, cancel);
-	io->draft->writer = io->owner;
+	if (r != -EINTR)
+		io->draft->writer = io->owner;
 	return r;
 }
 

@@ -42,7 +42,7 @@
 /* Threads for listings: fewer than there are connections to a server, so that others find one. */
 #define LISTER_THREADS 8
 
-/* Threads that store what was written: one for each file that is closed at a time, up to this. More, while all of them wait for a server. */
+/* Threads that store what was written, and wait at what is being stored: one for each file that is closed at a time, up to this. More, while all wait. */
 #define STORER_THREADS 4
 #define STORER_THREADS_MAX 64
 

@@ -87,49 +87,51 @@ bool retry_is_due(struct retries *retries, const struct key_hash *key)
 
 /* --- those who opened no name --- */
 
-/* Takes a thread out, if it is there. Under the lock. */
-static bool forget_told(struct retries *retries, pid_t thread, uint64_t *ret_inode)
+/* Takes a thread out, and those who did not come back. The inode that it was told of; 0: none. Under the lock. */
+static uint64_t forget_told(struct retries *retries, pid_t thread)
 {
-	for (unsigned i = 0; i < TOLD_MAX; i++)
-		if (retries->told[i].thread == thread) {
-			*ret_inode = retries->told[i].inode;
-			retries->told[i].thread = 0;
-			retries->told_count--;
-			return true;
-		}
-	return false;
+	const int64_t now = clock_ms();
+	uint64_t inode = 0;
+	for (unsigned i = 0; i < TOLD_MAX; i++) {
+		const bool is_over = now >= retries->told[i].until;
+		if (!retries->told[i].thread || (retries->told[i].thread != thread && !is_over))
+			continue;
+		if (!is_over)
+			inode = retries->told[i].inode;
+		retries->told[i].thread = 0;
+		retries->told_count--;
+	}
+	return inode;
 }
 
 void retry_tell(struct retries *retries, pid_t thread, uint64_t inode)
 {
-	uint64_t ignored;
 	if (thread == 0)
 		return;
 	LOCK(&retries->promises.lock);
-	forget_told(retries, thread, &ignored);
+	forget_told(retries, thread);
 	const unsigned i = retries->next_told;
 	retries->next_told = (i + 1) % TOLD_MAX;
 	retries->told_count += retries->told[i].thread == 0;
 	retries->told[i].thread = thread;
 	retries->told[i].inode = inode;
+	retries->told[i].until = clock_ms() + STALE_MS;
 }
 
 void retry_looks_up(struct retries *retries, pid_t thread)
 {
-	uint64_t ignored;
 	if (thread == 0 || retries->told_count == 0)
 		return;
 	LOCK(&retries->promises.lock);
-	forget_told(retries, thread, &ignored);
+	forget_told(retries, thread);
 }
 
 bool retry_has_no_name(struct retries *retries, pid_t thread, uint64_t inode)
 {
-	uint64_t told;
 	if (thread == 0 || retries->told_count == 0)
 		return false;
 	LOCK(&retries->promises.lock);
-	return forget_told(retries, thread, &told) && told == inode;
+	return forget_told(retries, thread) == inode;
 }
 
 /* --- */

@@ -25,8 +25,9 @@
 #define RETRIES_MAX 256
 #define RETRY_MS 10000
 
-/* Threads that were told ESTALE and have not come back yet: the oldest gives way. */
+/* Threads that were told ESTALE and have not come back yet, which they do at once: the oldest gives way. */
 #define TOLD_MAX 64
+#define STALE_MS 1000
 
 struct retries {
 	atomic_bool any; /* a key that was to be read was told ESTALE, ever */
@@ -41,6 +42,7 @@ struct retries {
 	struct {
 		pid_t thread; /* 0: none */
 		uint64_t inode;
+		int64_t until; /* monotonic ms */
 	} told[TOLD_MAX];
 	unsigned next_told;
 	atomic_uint told_count; /* may be read without the lock */

@@ -73,7 +73,7 @@ int mount_run(struct options *options, int argc, char **argv, struct error *erro
 		r = work_pool_new(LISTER_THREADS, &m.listers);
 	if (r == 0 && options->write)
 		r = work_pool_new(STORER_THREADS, &m.storers);
-	if (m.storers && m.backend->ops->remote)
+	if (m.storers)
 		work_pool_grow(m.storers, STORER_THREADS_MAX);
 	if (r == 0)
 		r = mount_serve(&m, opened.source, error);

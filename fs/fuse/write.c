@@ -143,9 +143,20 @@ static const struct request_kind open_kind = {.size = sizeof(struct opening), .a
 /* One more who opens a draft. */
 struct joining {
 	struct request request;
-	struct draft *draft; /* one of its handles */
+	struct draft *draft; /* one of its handles, until it is answered */
 	struct fuse_file_info fi;
+	bool is_answered;
 };
+
+/* A handle that nobody has got. */
+static void drop_handle(struct draft *draft)
+{
+	if (!draft_close(draft) || !draft_try_to_enter(draft))
+		return;
+	draft_log(draft);
+	draft_drop(draft);
+	draft_leave(draft);
+}
 
 static int ask_to_empty(struct request *request)
 {
@@ -162,17 +173,19 @@ static void answer_joined(struct request *request, int r)
 {
 	struct joining *j = container_of(request, struct joining, request);
 	struct mount *m = request->m;
-	if (r == 0) {
+	j->is_answered = r == 0;
+	if (r == 0)
 		reply_open(m, request->req, j->draft, &j->fi);
-	} else {
-		draft_close(j->draft);
+	else
 		m->reply->err(request->req, -r);
-	}
 }
 
 static void end_joining(struct request *request)
 {
-	draft_unref(container_of(request, struct joining, request)->draft);
+	const struct joining *j = container_of(request, struct joining, request);
+	if (!j->is_answered)
+		drop_handle(j->draft);
+	draft_unref(j->draft);
 }
 
 static const struct request_kind joining_kind = {.size = sizeof(struct joining), .ask = ask_to_empty, .answer = answer_joined, .end = end_joining};
@@ -185,12 +198,18 @@ static void open_draft(struct mount *m, fuse_req_t req, struct inode *inode, str
 		m->reply->err(req, ESTALE);
 		return;
 	}
-	if (!(fi->flags & O_TRUNC)) {
-		reply_open(m, req, draft, fi);
+	struct joining j = {.request = {.kind = &joining_kind, .m = m, .req = req, .pool = m->storers, .hears = true}, .draft = draft_ref(draft), .fi = *fi};
+	if (fi->flags & O_TRUNC && !draft_try_to_enter(draft)) {
+		request_start(&j.request);
 		return;
 	}
-	struct joining j = {.request = {.kind = &joining_kind, .m = m, .req = req, .pool = m->storers, .hears = true}, .draft = draft_ref(draft), .fi = *fi};
-	request_start(&j.request);
+	int r = 0;
+	if (fi->flags & O_TRUNC) {
+		r = draft_set_length(draft, 0);
+		draft_leave(draft);
+	}
+	answer_joined(&j.request, r);
+	end_joining(&j.request);
 }
 
 void open_to_write(struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -250,6 +250,31 @@ class TestErrors:
             finally:
                 go_on(server)
 
+    def test_a_write_far_behind_that_is_interrupted_has_written_nothing(self, server, db, mount):
+        m = mount(server.url, "write", "unchecked", "cache_size=64M")
+        program = """
+import os, signal, sys
+def stop(*_): raise InterruptedError
+signal.signal(signal.SIGALRM, stop)
+file = int(sys.argv[1])
+signal.setitimer(signal.ITIMER_REAL, 0.03)
+try:
+    os.pwrite(file, b"x", 500 << 20)
+except InterruptedError:
+    sys.exit(7)
+"""
+        with open(m / "frame/k", "wb", buffering=0) as file:
+            file.write(b"hello")
+
+            def is_interrupted() -> bool:
+                ended = subprocess.run([sys.executable, "-c", program, str(file.fileno())], pass_fds=[file.fileno()], check=False)
+                if ended.returncode == 0:
+                    file.truncate(5)
+                return ended.returncode == 7 and os.fstat(file.fileno()).st_size == 5
+
+            assert until(is_interrupted)
+        assert db.get("k") == b"hello"
+
     def test_a_dead_server_is_an_error_of_close(self, server, mount):
         m = mount(server.url, "write", "timeout=2")
         file = open(m / "frame/k", "wb", buffering=0)

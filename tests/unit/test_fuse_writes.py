@@ -136,6 +136,21 @@ def test_who_is_interrupted_while_it_is_stored_is_told(mount):
     mount.do("release", file.number)
 
 
+@pytest.mark.parametrize("how", ["early", "poor"])
+def test_an_open_that_fails_while_another_one_stores_leaves_no_handle(mount, how):
+    file = created(mount)
+    ino = file.reply()["ino"]
+    mount.do("write", file.number, "text")
+    before = mount.hold("put")
+    closing = mount.held("put", before, "flush", file.number)
+    mount.log = "" if how == "early" else "ckfs: no memory is left\n"
+    assert mount.start(f"{how} openw", ino).reply() == (EINTR if how == "early" else {"error": "ENOMEM"})
+    mount.ask("go put")
+    assert (closing.reply(), mount.do("release", file.number)) == (OK, OK)
+    assert until(lambda: mount.do("truncate", ino, 3) == {"error": "ESTALE"}), "nobody has it open"
+    assert stored(mount) == b"text"
+
+
 def test_two_who_close_a_file_at_the_same_time_get_the_same_answer(mount):
     file = created(mount)
     mount.do("write", file.number, "text")
