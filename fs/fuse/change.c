@@ -207,8 +207,8 @@ struct expiring {
 	int64_t expires;
 };
 
-/* Of a draft that was entered: what is being written gets its expiry with its value. 0; 1 nothing is: the entry is as it was, or stored by now. */
-static int set_lifetime_and_leave(struct draft *draft, int64_t expires)
+/* Of a draft that was entered: what is being written gets its expiry with its value. False: nothing is, and the entry is as it was, or stored by now. */
+static bool set_lifetime_and_leave(struct draft *draft, int64_t expires)
 {
 	const bool is_written = draft->handles && draft->changed;
 	if (is_written) {
@@ -218,7 +218,7 @@ static int set_lifetime_and_leave(struct draft *draft, int64_t expires)
 		draft->asked = false;
 	}
 	draft_leave(draft);
-	return is_written ? 0 : 1;
+	return is_written;
 }
 
 static int ask_to_expire(struct request *request)
@@ -227,11 +227,11 @@ static int ask_to_expire(struct request *request)
 	struct mount *m = request->m;
 	struct draft *draft = x->inode->draft;
 	cleanup_key struct key key = {0};
-	int r = draft ? draft_enter(draft, &request->cancelled) : 1;
-	if (r == 0)
-		r = set_lifetime_and_leave(draft, x->expires);
-	if (r <= 0)
+	int r = draft ? draft_enter(draft, &request->cancelled) : 0;
+	if (r < 0)
 		return r;
+	if (draft && set_lifetime_and_leave(draft, x->expires))
+		return 0;
 	r = inode_key(m->inodes, x->inode, &key);
 	return r < 0 ? r : backend_expire(m->backend, &key, x->expires, &request->cancelled);
 }
@@ -273,16 +273,10 @@ static void set_attribute(struct mount *m, fuse_req_t req, fuse_ino_t ino, const
 	}
 	struct expiring x = {.request = {.kind = &expiring_kind, .m = m, .req = req, .view_id = inode->view, .hears = true}, .inode = inode};
 	int r = check_attribute(m, inode, name, value, size, &x.expires);
-	if (r == 0 && inode->draft) {
+	if (inode->draft)
 		x.request.pool = m->storers;
-		r = draft_try_to_enter(inode->draft) ? set_lifetime_and_leave(inode->draft, x.expires) : 1;
-		if (r == 0) {
-			m->reply->err(req, 0);
-			inode_let_go(m, ino, 1);
-			return;
-		}
-		r = 0;
-	}
+	if (r == 0 && inode->draft && draft_try_to_enter(inode->draft))
+		r = set_lifetime_and_leave(inode->draft, x.expires);
 	if (r == 0) {
 		request_start(&x.request);
 		return;
