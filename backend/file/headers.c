@@ -2,11 +2,12 @@
 
 #include "ckfs/cleanup.h"
 
-#include <stdlib.h>
+#include <sys/mman.h>
 
 /* A slot takes 40 bytes, so all take 10 MiB. An inode has its place in one set. */
 #define WAYS 4
 #define SETS (1u << 16)
+#define BYTES ((size_t)SETS * WAYS * sizeof(struct file_header))
 
 void file_headers_init(struct file_headers *headers)
 {
@@ -17,7 +18,8 @@ void file_headers_init(struct file_headers *headers)
 void file_headers_clear(struct file_headers *headers)
 {
 	LOCK(&headers->lock);
-	free(headers->slots);
+	if (headers->slots)
+		munmap(headers->slots, BYTES);
 	headers->slots = NULL;
 }
 
@@ -64,11 +66,18 @@ static unsigned way_of(const struct file_header *set, uint64_t inode)
 	return way;
 }
 
+/* Memory of its own: pages take room only when a file has its place there, also after it was dropped once. */
+static struct file_header *new_slots(void)
+{
+	void *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
 void file_headers_put(struct file_headers *headers, const struct file_header *header)
 {
 	LOCK(&headers->lock);
 	if (!headers->slots)
-		headers->slots = calloc((size_t)SETS * WAYS, sizeof *headers->slots);
+		headers->slots = new_slots();
 	if (headers->slots) {
 		struct file_header *set = set_of(headers, header->inode);
 		set[way_of(set, header->inode)] = *header;
