@@ -99,6 +99,9 @@ static int entry_to_open(struct mount *m, const struct inode *inode, bool takes_
 
 	entry = entries_held(m->entries, &inode->hash, inode->by_text, &inode->version);
 	if (entry && takes_older) {
+		/* It may be another one than the lookup has found, of the same version: by its text, or not. Its expiry may be told from before that. */
+		if (views[inode->view]->afresh)
+			entry_ask_expires(entry);
 		*ret = entry;
 		return 0;
 	}
