@@ -6,7 +6,6 @@ import concurrent.futures
 import json
 import os
 import random
-import subprocess
 
 import msgpack
 import pytest
@@ -15,6 +14,7 @@ from cachekit.interop import generate_interop_key
 from documents import envelope_by_hand, sealed_metadata, store
 from entries import spooled, stats
 from helpers import errno_name, failure, memory, meta, name_of, peak, read, reset_peak, v3
+from mounts import mounted_fs
 from redis_server import scripted  # noqa: F401 - a fixture
 from sealed import KEYED
 
@@ -30,10 +30,8 @@ def spool(tmp):
     """A spool directory with hardly any room: what is claimed does not go there."""
     path = tmp / "spool"
     path.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={STEPS}", "tmpfs", path], capture_output=True).returncode:
-        pytest.skip("only root may mount a file system that is full")
-    yield path
-    subprocess.run(["umount", "-l", path], check=True)
+    with mounted_fs("-t", "tmpfs", "-o", f"size={STEPS}", "tmpfs", path):
+        yield path
 
 
 def interop_key(n: int) -> str:

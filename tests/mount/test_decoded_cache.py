@@ -16,6 +16,7 @@ from cachekit.serializers.arrow_serializer import ArrowSerializer
 from documents import MASTER, opened, seal, store
 from entries import slurp, spooled, stats
 from helpers import failure, meta, name_of, peak, reset_peak
+from mounts import mounted_fs
 from waiting import until
 
 MIB = 1 << 20
@@ -262,13 +263,9 @@ def test_a_spool_without_room_is_enospc(cache, mount, tmp):
     fill(cache, "k", mib=8)
     path = tmp / "full"
     path.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", path], capture_output=True).returncode:
-        pytest.skip("only root may mount a file system that is full")
-    try:
+    with mounted_fs("-t", "tmpfs", "-o", "size=1M", "tmpfs", path):
         m = mount(cache, "cache_size=1M", f"spool_dir={path}")
         assert (failure(m / "msgpack/k.msgpack"), failure(m / "k")) == ("ENOSPC", "ENOSPC" if cache.FETCHES else None)
-    finally:
-        subprocess.run(["umount", "-l", path], check=True)
 
 
 # Sizes

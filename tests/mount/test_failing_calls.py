@@ -18,7 +18,7 @@ from commands import command, mounted  # noqa: F401 - a fixture
 from caches import FileCache, RedisCache
 from documents import MASTER, seal, store
 from entries import stats
-from failing_calls import CLASSES, PERMITTED, Failing, Tour, compiled, write_entries
+from failing_calls import CLASSES, PERMITTED, Failing, Tour, failing, library, write_entries  # noqa: F401 - fixtures
 from helpers import failure, read
 from mounts import Mount, home
 from redis_server import running
@@ -32,11 +32,6 @@ STEPS, SAMPLE, STARTS = 30, 60, 3
 
 # More connections than a mount has.
 SOCKETS_MAX = 24
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return compiled(tmp_path_factory.mktemp("failing"))
 
 
 class Toured:
@@ -159,11 +154,6 @@ def test_what_a_failing_call_once_did(toured, calls, step, times):
     failures = [f for s in found for before in toured.situations() for f in toured.tour.failures(calls, s, before, times)]
     assert sum(toured.tour.attempt(failure) for failure in failures if not toured.tour.is_over()) > 0
     assert toured.findings() == []
-
-
-@pytest.fixture
-def failing(tmp, library):
-    return Failing(tmp / "calls", library)
 
 
 def test_that_no_program_was_told_is_no_silent_success(failing):

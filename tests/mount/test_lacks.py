@@ -22,9 +22,9 @@ import pytest
 from commands import ENVIRONMENT, command, complaint  # noqa: F401 - a fixture
 from documents import MASTER, columnar, opened, seal, store
 from entries import spooled
-from failing_calls import Failing, compiled
+from failing_calls import failing, library  # noqa: F401 - fixtures
 from helpers import failure, legacy, listing, lookup_failure, memory, meta, read, v3, xattrs
-from mounts import Mount
+from mounts import Mount, mounted_fs
 from redis_server import db, server  # noqa: F401 - fixtures
 from test_decoded_cache import MIB, fill
 from waiting import PATIENCE, until
@@ -61,16 +61,6 @@ def started_by(ckfs, tmp):
 
 # Root may do all: without these capabilities it is stopped by what stops others.
 AS_OTHERS = "exec setpriv --bounding-set -dac_override,-dac_read_search,-ipc_lock,-sys_resource"
-
-
-@contextlib.contextmanager
-def mounted_fs(*args):
-    if subprocess.run(["mount", *map(str, args)], capture_output=True).returncode:
-        pytest.skip("only root may mount a file system that is full")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(args[-1])], check=True)
 
 
 # What becomes of a spool directory
@@ -196,16 +186,6 @@ OF_A_FILE = [
     errno.ENOKEY, errno.EOPNOTSUPP, errno.ESTALE, errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNREFUSED, errno.EIO, errno.ENODEV,
     errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE,
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return compiled(tmp_path_factory.mktemp("failing"))
-
-
-@pytest.fixture
-def failing(tmp, library):
-    return Failing(tmp / "calls", library)
 
 
 def told_of_a_file(number: int) -> str:

@@ -8,23 +8,13 @@ import time
 
 import pytest
 
-from failing_calls import ALL, Failing, compiled
+from failing_calls import ALL, failing, library  # noqa: F401 - fixtures
 from helpers import failure, read
 from memcached_server import SETTINGS, STATS, running, scripted, server, value_of  # noqa: F401 - fixtures
 from test_write import outcome, write
 
 MIB = 1 << 20
 LACKS = {errno.ENOSPC: "ENOSPC", errno.ENOMEM: "ENOMEM", errno.EMFILE: "EMFILE"}
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    return compiled(tmp_path_factory.mktemp("failing"))
-
-
-@pytest.fixture
-def failing(tmp, library):
-    return Failing(tmp / "calls", library)
 
 
 @pytest.mark.parametrize("number", LACKS, ids=LACKS.get)

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import pytest
 from cachekit.serializers.arrow_serializer import ArrowSerializer
 from cachekit.serializers.wrapper import SerializationWrapper
 
@@ -123,6 +124,17 @@ class Failing:
 VIEWS = {"": "", "raw": "", "frame": "", "arrow": ".arrow", "npy": ".npy", "msgpack": ".msgpack", "json": ".json", "meta": ".json"}
 # Every entry has it in its bytes, once in clear text: another one makes it a new version, of which nothing is known.
 NONCE = b"nonce-0000000000"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return compiled(tmp_path_factory.mktemp("failing"))
+
+
+@pytest.fixture
+def failing(tmp, library):
+    """What a mount of the test is told, which has its `env`."""
+    return Failing(tmp / "calls", library)
 
 
 def with_nonce(cache, key: str) -> bytes:

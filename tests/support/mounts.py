@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 from caches import Cache
 from waiting import PATIENCE
 
@@ -29,6 +31,17 @@ def home():
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def mounted_fs(*args):
+    """A file system, mounted by these arguments of mount; the last one is where."""
+    if subprocess.run(["mount", *map(str, args)], capture_output=True).returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(args[-1])], check=True)
 
 
 class Mount:
