@@ -7,6 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* So many bytes are sent to the disk at a time, while others are collected, so that who closes the file waits for little. */
+#define SENT_AT_ONCE ((uint64_t)16 << 20)
+
 void collected_init(struct entries *entries, struct collected *ret)
 {
 	*ret = (struct collected){.entries = entries, .file.fd = -1};
@@ -65,14 +68,26 @@ static int put_in_spool(struct collected *c, const void *bytes, size_t n, uint64
 	return 0;
 }
 
+/* It is a hint: what is not sent by now, or not in order, is by fsync, which also tells what has failed. A page is sent when it is full. */
+static void send_to_disk(struct collected *c)
+{
+	const uint64_t sent = c->sent, filled = (c->file.offset + c->filled) & ~(uint64_t)0xffff;
+	if (c->file.fd < 0 || filled < sent + SENT_AT_ONCE)
+		return;
+	sync_file_range(c->file.fd, (off_t)sent, (off_t)(filled - sent), SYNC_FILE_RANGE_WRITE);
+	c->sent = filled;
+}
+
 int collected_put(struct collected *collected, const void *bytes, size_t n, uint64_t at, uint64_t size)
 {
 	struct collected *c = collected;
 	int r = begin(c, size);
 	if (r == 0)
 		r = c->file.fd < 0 ? put_in_spool(c, bytes, n, at) : bytes ? put_in_file(c, bytes, n, at) : 0;
-	if (r == 0 && at + n > c->filled)
+	if (r == 0 && at + n > c->filled) {
 		c->filled = at + n;
+		send_to_disk(c);
+	}
 	/* A part of it may lie there now, where zeros are that need not be written. */
 	if (r < 0 && c->file.fd >= 0 && ftruncate(c->file.fd, (off_t)(c->file.offset + c->filled)) < 0)
 		r = -errno;

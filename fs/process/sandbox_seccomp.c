@@ -73,7 +73,7 @@ static const char *const allowed[] = {
 };
 
 /* For a directory where entries are stored. */
-static const char *const storing[] = {"fchown", "fchown32", "flock", "fsetxattr", "fsync", "linkat", "rename", "renameat", "renameat2"};
+static const char *const storing[] = {"fchown", "fchown32", "flock", "fsetxattr", "fsync", "linkat", "rename", "renameat", "renameat2", "sync_file_range", "sync_file_range2"};
 
 /* Allowed only with these arguments. */
 static const struct condition {

@@ -8,6 +8,7 @@ struct collected {
 	struct entries *entries;     /* borrowed */
 	uint64_t filled;             /* so many bytes are there */
 	struct collecting file;      /* where they are; fd -1: not in a file of the backend */
+	uint64_t sent;               /* of that file, by its own offsets: up to here it is on its way to the disk */
 	struct spool_writer spooled; /* … but here; all zero: nowhere yet */
 };
 

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 
-from harness import Figure, Mount, interleaved, mounted, run_quietly, seconds
+from harness import Figure, Mount, interleaved, mounted, run_quietly, seconds, touch_memory
 from served import SMALL_SIZE, SMALL_VALUES, Server, placements, serving
 
 LARGE = 1 << 30
@@ -37,6 +37,7 @@ def copy_and_sync(source: pathlib.Path, to: pathlib.Path) -> float:
     """Seconds of `cp` and of writing it to the disk; what was there before is gone."""
     to.unlink(missing_ok=True)
     os.sync()
+    touch_memory(2 * LARGE)
     return run_quietly("sh", "-ec", 'cp "$0" "$1"; sync "$1"', str(source), str(to))
 
 
@@ -44,6 +45,7 @@ def copy(source: pathlib.Path, to: pathlib.Path) -> float:
     with contextlib.suppress(FileNotFoundError):
         to.unlink()
     os.sync()
+    touch_memory(2 * LARGE)
     return run_quietly("cp", str(source), str(to))
 
 

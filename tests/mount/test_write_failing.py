@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from failing_calls import CLASSES, PERMITTED, Failing, compiled
+from failing_calls import ALL, CLASSES, PERMITTED, Failing, compiled
 from helpers import errno_name
 from mounts import Mount, home
 from stores import cache_of
@@ -180,6 +180,16 @@ def test_who_writes_on_after_a_call_that_failed_in_fsync_loses_nothing_of_it(wri
             while half < len(new):
                 half += file.write(new[half : half + 100_000])
         assert written.cache.backend.get("k") == new, f"{calls} {first}: {written.failing.where}"
+
+
+@pytest.mark.parametrize("written, number", [("file", errno.EIO), ("file", errno.ENOSYS)], indirect=["written"], scope="module")
+def test_a_large_value_goes_to_the_disk_while_it_is_written_and_where_it_does_not_it_is_stored_all_the_same(written, number):
+    old, new, change = written.write_over(40 << 20)
+    written.failing.begin("sync_file_range", number, 1, ALL)
+    change()
+    written.failing.end()
+    assert written.failing.failed == 2  # each 16 MiB
+    assert written.cache.backend.get("k") == new
 
 
 def works(written) -> bool:

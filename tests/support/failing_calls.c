@@ -186,6 +186,7 @@ FAILING(struct dirent64 *, readdir64, "getdents", NULL, (DIR *directory), direct
 
 FAILING(ssize_t, pwrite64, "pwrite", -1, (int fd, const void *from, size_t n, off64_t at), fd, from, n, at)
 FAILING(int, fsync, "fsync", -1, (int fd), fd)
+FAILING(int, sync_file_range, "sync_file_range", -1, (int fd, off_t at, off_t n, unsigned flags), fd, at, n, flags)
 FAILING(int, linkat, "rename", -1, (int from, const char *name, int to, const char *as, int flags), from, name, to, as, flags)
 FAILING(int, renameat, "rename", -1, (int from, const char *name, int to, const char *as), from, name, to, as)
 FAILING(int, fstatat64, "rename", -1, (int at, const char *name, struct stat64 *ret, int flags), at, name, ret, flags)
