@@ -121,7 +121,7 @@ def pytest_runtest_makereport(item, call):
 # Finding, reading, naming, listing and refusing, and versions. What is decoded then is the same for each store over a network: those tests run on Redis.
 ON_MEMCACHED = {
     f"test_{name}"
-    for name in ("claims", "cli_views", "cli_write", "copies", "directory_calls", "errors", "files", "listed_again", "listing", "meta", "names", "readers", "small_files", "unframed", "versions", "views", "write", "xattr")
+    for name in ("claims", "cli_views", "cli_write", "copies", "directory_calls", "errors", "files", "listed_again", "listing", "meta", "names", "readers", "small_files", "unframed", "versions", "views", "write", "write_expiry", "write_refused", "write_tools", "xattr")
 }
 
 # Where --stores leaves out none.

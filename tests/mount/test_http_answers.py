@@ -11,8 +11,8 @@ import pytest
 from helpers import failure, peak, read, reset_peak
 from http_mounts import m, patient, service, trusting  # noqa: F401 - fixtures
 from http_service import TOKEN, Stored
-from test_write import frame, outcome, write
 from waiting import taking
+from writing import frame, outcome, write
 
 MIB = 1 << 20
 VALUE = b"value" * 1000

@@ -11,7 +11,7 @@ import pytest
 from failing_calls import ALL, failing, library  # noqa: F401 - fixtures
 from helpers import failure, read
 from memcached_server import SETTINGS, STATS, running, scripted, server, value_of  # noqa: F401 - fixtures
-from test_write import outcome, write
+from writing import outcome, write
 
 MIB = 1 << 20
 LACKS = {errno.ENOSPC: "ENOSPC", errno.ENOMEM: "ENOMEM", errno.EMFILE: "EMFILE"}

@@ -11,7 +11,7 @@ import pytest
 from announcing import WITHOUT_RESP3
 from helpers import failure, read
 from redis_server import Proxy, db, in_front_of_the_server, proxy, running, server  # noqa: F401 - fixtures
-from test_write import frame, outcome, write
+from writing import frame, outcome, write
 
 
 class Between(Proxy):

@@ -12,8 +12,8 @@ from helpers import read, xattrs
 from redis_cluster import wait_for
 from redis_server import db, running, scripted, server  # noqa: F401 - fixtures
 from test_redis_faults import ANNOUNCING
-from test_write import frame, outcome
 from test_write_redis import CHANGES
+from writing import frame, outcome
 
 MISCONF = "MISCONF Redis is configured to save RDB snapshots"
 NOREPLICAS = "NOREPLICAS Not enough good replicas to write."

@@ -16,8 +16,8 @@ from helpers import read
 from mounts import Mount
 from redis_server import db, running, server  # noqa: F401 - fixtures
 from test_lacks import namespace
-from test_write import frame, write
 from waiting import PATIENCE, until
+from writing import frame, write
 
 SUPPORT = pathlib.Path(__file__).resolve().parent.parent / "support"
 

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import failure, read
 from mounts import mounted_fs
-from test_write import frame, outcome
+from writing import frame, outcome
 
 pytestmark = [pytest.mark.own_mount, pytest.mark.not_on_http("listings")]
 

@@ -15,8 +15,8 @@ from failing_calls import ALL, CLASSES, PERMITTED, Failing, compiled
 from helpers import errno_name
 from mounts import Mount, home
 from stores import cache_of
-from test_write import frame, write
 from waiting import until
+from writing import frame, write
 
 # Besides those that reading makes.
 WRITING = {

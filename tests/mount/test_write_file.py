@@ -19,8 +19,8 @@ import pytest
 from caches import FileCache
 from mounts import Mount
 from helpers import read
-from test_write import frame, outcome, write
 from waiting import until
+from writing import frame, outcome, write
 
 pytestmark = pytest.mark.file_only
 

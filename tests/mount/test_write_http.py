@@ -12,8 +12,8 @@ import pytest
 from helpers import metadata, prefixed, read, v3
 from http_mounts import held, service, trusting  # noqa: F401 - fixtures
 from http_service import TOKEN, Stored, writer
-from test_write import frame, outcome, write
 from waiting import PATIENCE
+from writing import frame, outcome, write
 
 KEY = "ns:users:func:app.load:args:00ff:1s"
 DAY = 86400

@@ -13,8 +13,8 @@ from caches import MemcachedCache
 from helpers import read
 from memcached_server import Between, Memcached, between, running, scripted, sdk_backend, server, servers, source_of  # noqa: F401 - fixtures
 from names import name_of
-from test_write import frame, outcome, seen_while_it_is_written, write
 from waiting import taking, until
+from writing import frame, outcome, seen_while_it_is_written, write
 
 DAY = 86400
 CHANGES = {

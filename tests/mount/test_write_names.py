@@ -11,7 +11,7 @@ import pytest
 
 from documents import MASTER, seal, store
 from helpers import read
-from test_write import frame, write
+from writing import frame, write
 
 pytestmark = pytest.mark.file_only
 

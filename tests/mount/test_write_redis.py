@@ -15,9 +15,9 @@ import redis
 from helpers import read
 from redis_cluster import Cluster, Service, go_on, stop, wait_for
 from redis_server import db, proxy, running, server  # noqa: F401 - fixtures
-from test_write import frame, outcome, seen_while_it_is_written, write
 from tls_server import pki, running_tls  # noqa: F401 - a fixture
 from waiting import PATIENCE, all_wait, taking, until
+from writing import frame, outcome, seen_while_it_is_written, write
 
 CHANGES = {
     "store": lambda m, key: write(m / f"frame/{key}", frame("new")),
