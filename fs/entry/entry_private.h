@@ -120,7 +120,7 @@ struct entry_id entry_id_of_key(const struct entries *entries, const struct key 
 /* The tenant of seals without a frame that are no interop values. */
 const char *entries_bare_tenant(const struct entries *entries);
 
-/* What the backend finds. 0, errors as of backend_find(). */
+/* entries_find.c: what the backend finds. 0, errors as of backend_find(). */
 int entries_find_stored(struct entries *entries, const struct key *key, bool whole, const atomic_bool *cancel, struct stored *ret);
 
 /* entry.c. Takes what key and stored hold. 0, -ENOMEM. */

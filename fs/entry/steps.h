@@ -21,6 +21,9 @@ int step_begin(struct entry *entry);
 /* steps.c: the rest of a value that was found by its head. */
 extern const struct step step_fetch;
 
+/* steps_document.c: where the document is. */
+extern const struct step step_document;
+
 /* steps_decode.c: the document, and what is made of it. */
 extern const struct step step_body, step_rendering;
 

@@ -1,4 +1,4 @@
-/* One piece of content: where it goes, what is counted of it, and who owns it. */
+/* One piece of content: where it goes, what is counted of it, and who owns it. In one file, since each move changes all three. */
 #include "spool_private.h"
 
 #include <string.h>

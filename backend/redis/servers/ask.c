@@ -1,4 +1,4 @@
-/* Asks for a key, whichever server has it, also while slots move and servers are lost. */
+/* Asks for a key, whichever server has it, also while slots move and servers are lost. Confirming an answer is here too: it asks who owns the key in the same way. */
 #include "nodes.h"
 
 #include "backend/redis/wire/nested.h"
