@@ -205,4 +205,4 @@ def test_what_the_package_needs_is_what_the_build_needs():
 def test_the_package_brings_each_document():
     """All that README refers to; debhelper installs the manual by itself."""
     brought = (ROOT / "debian/ckfs.docs").read_text().split()
-    assert sorted(brought) == sorted(["README.md", *(f"doc/{path.name}" for path in (ROOT / "doc").iterdir() if path.name != "ckfs.1")])
+    assert sorted(brought) == sorted(["README.md", *(f"doc/{path.name}" for path in (ROOT / "doc").iterdir() if path.is_file() and path.name != "ckfs.1")])
