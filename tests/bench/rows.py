@@ -165,7 +165,19 @@ def column(bench: Bench) -> Iterator[Figure]:
                 read.append(read_bytes(mount) / (table.size / 32))
             return took
 
-    checked, unchecked, native = interleaved(bench.runs, fresh, lambda: fresh("-o", "verify=never"), lambda: mapped(table.plain))
+    def null() -> float:
+        with bench.mount_null(names=1, file=table.plain) as nullfs:
+            return mapped(next(nullfs.path.iterdir()))
+
+    checked, unchecked, native, floor, hashed = interleaved(
+        bench.runs,
+        fresh,
+        lambda: fresh("-o", "verify=never"),
+        lambda: mapped(table.plain),
+        null,
+        lambda: run_quietly("xxhsum", "-H3", str(table.plain)),
+    )
+
     def opened() -> float:
         with bench.mount(table.cache, "-o", "verify=never") as mount:
             return seconds(lambda: open_mapped(mount.path / "arrow" / f"{table.hash}.arrow"))
@@ -174,7 +186,9 @@ def column(bench: Bench) -> Iterator[Figure]:
     alone, native_alone = interleaved(bench.runs, opened, lambda: seconds(lambda: open_mapped(table.plain)))
     shutil.rmtree(where)
     yield Figure("one of 32 columns mapped, fresh mount, with its verification", checked, native, goal=7)
+    yield Figure("for comparison: the hash of the plain file (`xxhsum -H3`), against the plain file", hashed, native)
     yield Figure("one of 32 columns mapped, fresh mount, `verify=never`", unchecked, native, goal=3 if bench.size > 512 * MIB else 4)
+    yield Figure("for comparison: the same of the plain file's bytes from the do-nothing filesystem, against the plain file", floor, native)
     yield Figure("… and what the daemon was asked for, in times of the column's bytes", read, unit="times", goal=2.2 if bench.size > 512 * MIB else 3, goal_is_ratio=False)
     yield Figure("the table opened alone, fresh mount, `verify=never`", alone, native_alone, goal=0.015, goal_is_ratio=False)
 

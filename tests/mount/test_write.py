@@ -14,8 +14,11 @@ import pytest
 from cachekit._rust_serializer import ByteStorage
 
 from documents import TABLE, handler, seal, store
+from entries import stats
 from helpers import legacy, metadata, name_of, read
 from writing import SERIALIZERS, frame, m, outcome, unchecked, write  # noqa: F401 - fixtures
+
+WRITES = 'ckfs_request_duration_seconds_count{operation="write"}'
 
 pytestmark = [pytest.mark.shared_mount, pytest.mark.on_http]
 
@@ -146,6 +149,19 @@ class TestStoring:
                 file.write(value[at : at + 100_000])
                 shown.append(os.fstat(file.fileno()).st_size)
         assert shown == [min(at + 100_000, len(value)) for at in range(0, len(value), 100_000)]
+
+    @pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
+    def test_who_writes_in_pieces_of_the_best_size_makes_few_requests(self, cache, m, there):
+        """Python's files do, and cp, and what goes through stdio."""
+        if there:
+            cache.set(cache.key, frame("old"))
+        value = frame("new", 700_000)
+        before = stats(m).get(WRITES, 0)
+        with open(m / f"frame/{cache.key}", "wb") as file:
+            assert os.fstat(file.fileno()).st_blksize == 1 << 20
+            for at in range(0, len(value), 1000):
+                file.write(value[at : at + 1000])
+        assert (cache.value(cache.key), stats(m)[WRITES] - before) == (value, 1)
 
     def test_a_part_is_written_over(self, cache, m):
         """Rewriting in place: what is not written stays, and nothing is stored until it is closed."""
