@@ -179,10 +179,11 @@ class TestASecondListing:
         assert reads(m) - before < len(STAYS) // 2
 
     def test_reads_all_files_after_sighup(self, listed):
+        """A signal may come in the middle of a listing: then half of the files are read by that one, and half by the next."""
         cache, m = listed
-        m.process.send_signal(signal.SIGHUP)
 
         def reads_all() -> bool:
+            m.process.send_signal(signal.SIGHUP)
             before = reads(m)
             names(m)
             return reads(m) - before >= len(STAYS)

@@ -188,13 +188,14 @@ class TestErrors:
         with open(m / "frame/k", "wb", buffering=0) as file:
             file.write(frame("new"))
             time.sleep(1.5)
-            dead, sent = set(proxy.connections), []
+            dead, sent, one = set(proxy.connections), [], threading.Lock()
 
             def requests(data: bytes) -> bytes:
-                sent.append(data)
-                if dead:
-                    dead.clear()
-                    proxy.cut()
+                with one:
+                    sent.append(data)
+                    if dead:
+                        dead.clear()
+                        proxy.cut()
                 return data
 
             proxy.requests = requests

@@ -145,8 +145,8 @@ class Listening:
         raise NotImplementedError
 
     def cut(self) -> None:
-        """Ends all connections there are."""
-        for client in self.connections:
+        """Ends all connections there are, and none that is made meanwhile."""
+        for client in list(self.connections):
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
 
