@@ -1,7 +1,7 @@
 /*
  * nullfs: a FUSE filesystem that does nothing, as the fair baseline of a listing.
  *
- *     nullfs [-f] [-o names=N,size=BYTES,timeout=SECONDS,attributes=BYTES,file=PATH,max_threads=N,clone_fd] MOUNTPOINT
+ *     nullfs [-f] [-o names=N,size=BYTES,timeout=SECONDS,attributes=BYTES,noxattr=1,file=PATH,max_threads=N,clone_fd] MOUNTPOINT
  *
  * One directory with N regular files of BYTES zeros. Names are 32 hex digits, as a
  * CacheKit file cache has them; names and attributes are computed, nothing is kept, so
@@ -10,6 +10,7 @@
  * Multi-threaded (libfuse's 10 threads, none of which ends by itself), READDIRPLUS where
  * the kernel asks for it, entries and attributes valid for SECONDS (default 1). The names of a
  * file's extended attributes take BYTES, 0 by default: how often they are asked for depends on it.
+ * With noxattr=1 there are none, and the kernel asks for none but the first of each kind.
  * With file=PATH the bytes are not zeros but those of a plain file, read for each READ: one copy more.
  */
 #define FUSE_USE_VERSION 312
@@ -39,6 +40,7 @@ struct options {
 	uint64_t size;
 	unsigned timeout;
 	unsigned attributes;
+	unsigned noxattr;
 	char *file;
 };
 
@@ -251,13 +253,15 @@ static void null_getxattr(fuse_req_t req, fuse_ino_t inode, const char *name, si
 	(void)inode;
 	(void)name;
 	(void)size;
-	fuse_reply_err(req, ENODATA);
+	fuse_reply_err(req, options.noxattr ? ENOSYS : ENODATA);
 }
 
 static void null_listxattr(fuse_req_t req, fuse_ino_t inode, size_t size)
 {
 	const unsigned length = inode == FUSE_ROOT_ID ? 0 : options.attributes;
-	if (size == 0)
+	if (options.noxattr)
+		fuse_reply_err(req, ENOSYS);
+	else if (size == 0)
 		fuse_reply_xattr(req, length);
 	else if (size < length)
 		fuse_reply_err(req, ERANGE);
@@ -296,6 +300,7 @@ static const struct fuse_opt option_table[] = {
 	{"size=%" SCNu64, offsetof(struct options, size), 0},
 	{"timeout=%u", offsetof(struct options, timeout), 0},
 	{"attributes=%u", offsetof(struct options, attributes), 0},
+	{"noxattr=%u", offsetof(struct options, noxattr), 0},
 	{"file=%s", offsetof(struct options, file), 0},
 	FUSE_OPT_END,
 };
@@ -331,7 +336,7 @@ int main(int argc, char *argv[])
 	if (fuse_opt_parse(&args, &options, option_table, NULL) != 0 || fuse_parse_cmdline(&args, &cmdline) != 0)
 		goto out;
 	if (cmdline.mountpoint == NULL) {
-		fprintf(stderr, "usage: %s [-f] [-o names=N,size=BYTES,timeout=SECONDS,attributes=BYTES,file=PATH,max_threads=N,clone_fd] MOUNTPOINT\n", argv[0]);
+		fprintf(stderr, "usage: %s [-f] [-o names=N,size=BYTES,timeout=SECONDS,attributes=BYTES,noxattr=1,file=PATH,max_threads=N,clone_fd] MOUNTPOINT\n", argv[0]);
 		goto out;
 	}
 	make_attribute_names();

@@ -322,6 +322,14 @@ def listing(bench) -> Iterator[Figure]:
                 with bench.mount_null(names=KEYS, **options) as nullfs:
                     return run_quietly("ls", "-l", str(nullfs.path))
 
+            def asked_and_null(server: Server = server, asking: pathlib.Path = bench.scratch / "asking", **options: int) -> float:
+                """What the server takes to name all keys and to tell the size and the beginning of each, and then the do-nothing filesystem."""
+                scanned = run_quietly("redis-cli", "-s", str(server.socket), "--scan")
+                asked = run_quietly("sh", "-ec", 'redis-cli -s "$0" --pipe <"$1"', str(server.socket), str(asking))
+                return scanned + asked + on_null(**options)
+
+            keys = [f"ns:bench:func:app.load:args:{n}" for n in range(KEYS)]
+            (bench.scratch / "asking").write_text("".join(f"STRLEN {key}\r\nGETRANGE {key} 0 512\r\n" for key in keys))
             names, scan = interleaved(
                 bench.runs,
                 lambda: on_fresh_mount("ls", "-f"),
@@ -331,20 +339,22 @@ def listing(bench) -> Iterator[Figure]:
             material.make_files(native, [f"ns:bench:func:app.load:args:{n}" for n in range(KEYS)], b"\x00" * 100)
             with mount(bench, server) as m:
                 length = names_length(next(entry.path for entry in os.scandir(m.path / "raw")))
-            attributes, bare, null, asked, plain = interleaved(
+            attributes, bare, null, floor, floor_bare, plain = interleaved(
                 bench.runs,
                 lambda: on_fresh_mount("ls", "-l"),
                 lambda: on_fresh_mount("ls", "-l", options=("-o", "noxattr")),
                 on_null,
-                lambda: on_null(attributes=length),
+                lambda: asked_and_null(attributes=length),
+                lambda: asked_and_null(noxattr=1),
                 lambda: run_quietly("ls", "-l", str(native)),
             )
             shutil.rmtree(native)
         yield Figure(f"Redis, `ls -f` of 100,000 keys, against `redis-cli --scan`{where}", names, scan, goal=0.8)
         yield Figure(f"Redis, `ls -l` of 100,000 keys, against the do-nothing filesystem{where}", attributes, null, goal=1.3)
         yield Figure(f"Redis, `ls -l` of 100,000 keys, against `ls -l` of as many files{where}", attributes, plain, goal=4)
-        yield Figure(f"… with `noxattr`{where}", bare, plain, goal=2.5)
-        yield Figure(f"for comparison: `ls -l` of the do-nothing filesystem with as many attributes, against `ls -l` of as many files{where}", asked, plain)
+        yield Figure(f"for comparison: what the server takes for that, and then `ls -l` of the do-nothing filesystem with as many attributes{where}", floor, plain)
+        yield Figure(f"Redis, `ls -l` of 100,000 keys with `noxattr`, against `ls -l` of as many files{where}", bare, plain, goal=2.5)
+        yield Figure(f"for comparison: what the server takes for that, and then `ls -l` of the do-nothing filesystem without attributes{where}", floor_bare, plain)
 
 
 ROWS = {"redis-large": large, "redis-table": table, "redis-small": small, "redis-listing": listing}
