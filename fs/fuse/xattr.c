@@ -157,7 +157,7 @@ static const struct request_kind listxattr_kind = {.size = sizeof(struct xattr_r
 
 /*
  * Who asks for the length of the names asks for the names next, and fails if those take more by then: as an expiry that has come to be known, or a new
- * version. So all that there may be have room, for which nobody has to be asked.
+ * version. So all that there may be have room, for which nobody has to be asked; nor has anybody for who has less room, as `ls -l` at first.
  */
 static size_t names_max(void)
 {
@@ -179,8 +179,11 @@ static void start(struct xattr_request *x, fuse_ino_t ino, bool expiry)
 		request->m->reply->err(request->req, ENODATA);
 		return;
 	}
-	if (request->kind == &listxattr_kind && x->size == 0) {
-		request->m->reply->xattr(request->req, names_max());
+	if (request->kind == &listxattr_kind && x->size < names_max()) {
+		if (x->size == 0)
+			request->m->reply->xattr(request->req, names_max());
+		else
+			request->m->reply->err(request->req, ERANGE);
 		inode_let_go(request->m, x->inode->id, 1);
 		return;
 	}
