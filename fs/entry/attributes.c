@@ -12,6 +12,11 @@ static const struct frame_meta *meta_of(const struct entry *entry)
 	return frame && (frame->kind == FRAME_V3 || frame->kind == FRAME_LEGACY) ? &frame->meta : NULL;
 }
 
+bool attributes_have_header(struct entry *entry)
+{
+	return entry_reached(entry, LEVEL_PAYLOAD) && meta_of(entry);
+}
+
 static bool put_text(struct buf *buf, const char *text)
 {
 	/* A serializer's name that cannot be told is empty. */

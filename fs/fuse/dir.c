@@ -72,6 +72,7 @@ static size_t add_line_plus(struct mount *m, unsigned view_id, char *to, size_t 
 	e.attr = (struct stat){.st_ino = line->number, .st_mode = line->type};
 	if (line->has_attr && inodes_enter(m->inodes, view_id, entries_go_by_text(m->entries, &line->key), false, &line->key, &line->stored, line->size, &inode) == 0) {
 		e.ino = inode->id;
+		inode->has_header = line->has_header;
 		e.attr_timeout = FOREVER;
 		/* A line that did not fit the reply before may be of any age. */
 		double seconds = listed_seconds(m, &line->stored) + (double)(line->made - begun) / 1000;

@@ -1,5 +1,6 @@
 #include "line.h"
 
+#include "ckfs/attributes.h"
 #include "ckfs/clock.h"
 
 #include <string.h>
@@ -72,5 +73,6 @@ int line_look(unsigned view_id, struct entry *entry, const atomic_bool *cancel, 
 {
 	int r = view_look(views[view_id], entry, cancel, &line->has_attr, &line->size);
 	line->has_attr &= !line->stored.nameless;
+	line->has_header = attributes_have_header(entry);
 	return r;
 }

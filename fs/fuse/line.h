@@ -16,6 +16,7 @@ struct line {
 	struct key key;
 	struct stored stored;
 	uint64_t size;
+	bool has_header; /* attributes_have_header() */
 };
 
 void line_done(struct line *line);

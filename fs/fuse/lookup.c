@@ -5,6 +5,7 @@
 #include "lookup.h"
 #include "operations.h"
 
+#include "ckfs/attributes.h"
 #include "ckfs/name.h"
 #include "ckfs/view_name.h"
 
@@ -106,6 +107,7 @@ static void reply_found(struct lookup *l, struct inode *inode)
 	struct fuse_entry_param e = entry_param(m, inode->id);
 	e.attr_timeout = views[l->request.view_id]->afresh ? 0 : FOREVER;
 	attr_of_inode(m, inode, &e.attr);
+	inode->has_header = attributes_have_header(l->request.entry);
 	inode->recalled = l->found.recalled;
 	if (l->found.promised)
 		retry_promise(&m->retries, inode->id, l->request.entry);

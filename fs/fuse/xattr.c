@@ -157,7 +157,8 @@ static const struct request_kind listxattr_kind = {.size = sizeof(struct xattr_r
 
 /*
  * Who asks for the length of the names asks for the names next, and fails if those take more by then: as an expiry that has come to be known, or a new
- * version. So all that there may be have room, for which nobody has to be asked; nor has anybody for who has less room, as `ls -l` at first.
+ * version. So all that there may be have room, for which nobody has to be asked. Who has less room than the names of
+ * a header's take, as `ls -l` at first, is told so at once; without a header they are few, and fit.
  */
 static size_t names_max(void)
 {
@@ -179,7 +180,7 @@ static void start(struct xattr_request *x, fuse_ino_t ino, bool expiry)
 		request->m->reply->err(request->req, ENODATA);
 		return;
 	}
-	if (request->kind == &listxattr_kind && x->size < names_max()) {
+	if (request->kind == &listxattr_kind && (x->size == 0 || (x->inode->has_header && x->size < names_max()))) {
 		if (x->size == 0)
 			request->m->reply->xattr(request->req, names_max());
 		else

@@ -11,6 +11,9 @@
 #define ATTRIBUTE_COUNT 14u
 
 /* Its name, without "user.ckfs.". */
+/* Whether those of a frame's header are among an entry's, which takes no look to know. */
+bool attributes_have_header(struct entry *entry);
+
 const char *attribute_name(unsigned number);
 
 /* Its number; ATTRIBUTE_COUNT: there is none of that name. */

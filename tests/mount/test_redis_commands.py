@@ -1,5 +1,6 @@
 """What a server is asked: the commands that the manual names, and no other. Each was looked at: none blocks or changes anything."""
 
+import contextlib
 import errno
 import os
 import re
@@ -12,6 +13,9 @@ from conftest import ROOT
 from helpers import failure, list_xattrs, read
 from redis_cluster import Cluster, Service
 from redis_server import running
+from writing import frame
+
+EXPIRY = {"pttl", "pexpiretime"}
 
 
 def manual() -> set[str]:
@@ -73,15 +77,19 @@ def test_servers_behind_sentinels_are_asked_what_the_manual_says(mount):
         assert {"get", "role"} <= asked(s.master) and asked(s.master) - own <= manual()
 
 
-def test_a_list_of_attributes_for_which_there_is_no_room_costs_no_question(mount):
-    """`ls -l` of Debian 13 asks three times a file: with room for 152 bytes, how long the list is, and for it."""
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "opened"])
+def test_a_list_of_attributes_for_which_there_is_no_room_costs_no_question(mount, listed):
+    """`ls -l` of Debian 13 asks three times a file: with room for 152 bytes, how long the list is, and for it; once where they fit, as without a header."""
     with running() as server:
-        server.client().set("k", b"v" * 100, ex=1000)
-        path = mount(server.url) / "k"
-        with open(path, "rb"):
+        for key, value in {"framed": frame(), "bare": b"v" * 100}.items():
+            server.client().set(key, value, ex=1000)
+        m = mount(server.url)
+        with contextlib.nullcontext() if listed else open(m / "framed", "rb"):
+            os.listdir(m)
             server.client().config_resetstat()
-            assert list_xattrs(path, 152) == -errno.ERANGE
-            room = list_xattrs(path, 0)
-            assert not {"pttl", "pexpiretime"} & set(server.calls())
-            assert list_xattrs(path, room) > 0
-            assert {"pttl", "pexpiretime"} & set(server.calls())
+            assert list_xattrs(m / "framed", 152) == -errno.ERANGE
+            room = list_xattrs(m / "framed", 0)
+            assert not EXPIRY & set(server.calls())
+            assert list_xattrs(m / "framed", room) > 152
+            assert EXPIRY & set(server.calls())
+        assert 0 < list_xattrs(m / "bare", 152) <= 152
