@@ -36,7 +36,7 @@ struct inode {
 
 	atomic_uint_least64_t size;
 	atomic_bool filled; /* its pages were given to the kernel (see fill.h) */
-	atomic_bool has_header; /* a look at its version has told attributes_have_header() */
+	atomic_bool has_header; /* attributes_have_header(), as of the last look at its version */
 	atomic_bool recalled; /* its last lookup was answered without a question (entries_found_lately): an open asks */
 	_Atomic(struct draft *) draft; /* what is written to it, a reference; NULL: nobody has opened it for writing */
 	atomic_int_least64_t listed_until; /* monotonic ms: until then the kernel may open it without a lookup */

@@ -157,8 +157,7 @@ static const struct request_kind listxattr_kind = {.size = sizeof(struct xattr_r
 
 /*
  * Who asks for the length of the names asks for the names next, and fails if those take more by then: as an expiry that has come to be known, or a new
- * version. So all that there may be have room, for which nobody has to be asked. Who has less room than the names of
- * a header's take, as `ls -l` at first, is told so at once; without a header they are few, and fit.
+ * version. So all that there may be have room, for which nobody has to be asked.
  */
 static size_t names_max(void)
 {
@@ -166,6 +165,22 @@ static size_t names_max(void)
 	for (unsigned i = 0; i < ATTRIBUTE_COUNT; i++)
 		length += strlen(PREFIX) + strlen(attribute_name(i)) + 1;
 	return length;
+}
+
+/*
+ * A list that nobody has to be asked for: its length alone; or there is too little room for the names of a header, as when `ls -l` of coreutils 9.7 first asks.
+ * Without a header they are few, and mostly fit. Whether it was answered.
+ */
+static bool answer_without_look(const struct xattr_request *x)
+{
+	const struct reply_ops *reply = x->request.m->reply;
+	if (x->size == 0)
+		reply->xattr(x->request.req, names_max());
+	else if (x->inode->has_header && x->size < names_max())
+		reply->err(x->request.req, ERANGE);
+	else
+		return false;
+	return true;
 }
 
 /* `expiry`: the backend is asked for it. All else is known of an entry that somebody holds. */
@@ -180,11 +195,7 @@ static void start(struct xattr_request *x, fuse_ino_t ino, bool expiry)
 		request->m->reply->err(request->req, ENODATA);
 		return;
 	}
-	if (request->kind == &listxattr_kind && (x->size == 0 || (x->inode->has_header && x->size < names_max()))) {
-		if (x->size == 0)
-			request->m->reply->xattr(request->req, names_max());
-		else
-			request->m->reply->err(request->req, ERANGE);
+	if (request->kind == &listxattr_kind && answer_without_look(x)) {
 		inode_let_go(request->m, x->inode->id, 1);
 		return;
 	}

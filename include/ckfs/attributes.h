@@ -11,9 +11,6 @@
 #define ATTRIBUTE_COUNT 14u
 
 /* Its name, without "user.ckfs.". */
-/* Whether those of a frame's header are among an entry's, which takes no look to know. */
-bool attributes_have_header(struct entry *entry);
-
 const char *attribute_name(unsigned number);
 
 /* Its number; ATTRIBUTE_COUNT: there is none of that name. */
@@ -21,6 +18,9 @@ unsigned attribute_find(const char *name);
 
 /* Whether it may be another one by now, though the version is the same. */
 bool attribute_tells_expiry(unsigned number);
+
+/* Whether an entry has those of a frame's header. From what was read of it before; false when that was too little to tell. */
+bool attributes_have_header(struct entry *entry);
 
 /* Appends its text, for an entry peeled to LEVEL_DOCUMENT; false when there is none. Out of memory: buf->failed. */
 bool attribute_get(unsigned number, struct entry *entry, struct buf *buf);
