@@ -309,10 +309,13 @@ def small(bench) -> Iterator[Figure]:
 
 def listing(bench) -> Iterator[Figure]:
     """100,000 keys of small values, against the server's own client and names that cost nothing."""
+    keys = [f"ns:bench:func:app.load:args:{n}" for n in range(KEYS)]
+    asking = bench.scratch / "asking"
+    asking.write_text("".join(f"STRLEN {key}\r\nGETRANGE {key} 0 512\r\n" for key in keys))
     for where, placed in placements():
         with placed(), serving() as server:
             for i in range(0, KEYS, 10_000):
-                server.client.mset({f"ns:bench:func:app.load:args:{n}": b"\x00" * 100 for n in range(i, i + 10_000)})
+                server.client.mset(dict.fromkeys(keys[i : i + 10_000], b"\x00" * 100))
 
             def on_fresh_mount(*command: str, server: Server = server, options: tuple[str, ...] = ()) -> float:
                 with mount(bench, server, *options) as m:
@@ -322,21 +325,19 @@ def listing(bench) -> Iterator[Figure]:
                 with bench.mount_null(names=KEYS, **options) as nullfs:
                     return run_quietly("ls", "-l", str(nullfs.path))
 
-            def asked_and_null(server: Server = server, asking: pathlib.Path = bench.scratch / "asking", **options: int) -> float:
+            def asked_and_null(server: Server = server, **options: int) -> float:
                 """What the server takes to name all keys and to tell the size and the beginning of each, and then the do-nothing filesystem."""
                 scanned = run_quietly("redis-cli", "-s", str(server.socket), "--scan")
                 asked = run_quietly("sh", "-ec", 'redis-cli -s "$0" --pipe <"$1"', str(server.socket), str(asking))
                 return scanned + asked + on_null(**options)
 
-            keys = [f"ns:bench:func:app.load:args:{n}" for n in range(KEYS)]
-            (bench.scratch / "asking").write_text("".join(f"STRLEN {key}\r\nGETRANGE {key} 0 512\r\n" for key in keys))
             names, scan = interleaved(
                 bench.runs,
                 lambda: on_fresh_mount("ls", "-f"),
                 lambda: run_quietly("redis-cli", "-s", str(server.socket), "--scan"),
             )
             native = bench.scratch / "native"
-            material.make_files(native, [f"ns:bench:func:app.load:args:{n}" for n in range(KEYS)], b"\x00" * 100)
+            material.make_files(native, keys, b"\x00" * 100)
             with mount(bench, server) as m:
                 length = names_length(next(entry.path for entry in os.scandir(m.path / "raw")))
             attributes, bare, null, floor, floor_bare, plain = interleaved(
