@@ -31,7 +31,7 @@ has_leg() { [[ " ${legs[*]} " == *" $1 "* ]]; }
 
 # What these tests start: servers of their own, also those that one must kill, stop and split.
 server_tests=(tests/mount/test_redis{,_versions,_announcements,_balanced,_commands,_password_file,_faults,_killed,_garbled,_slow,_listing,_sentinel,_cluster,_cluster_faults}.py)
-thread_tests=(tests/unit/test_fuse_requests.py tests/mount/test_{versions,listing,killed_readers,decoded_cache,large_checks}.py tests/mount/test_redis_{versions,announcements,balanced,password_file,faults,killed,garbled,slow,hanging,tls_served}.py tests/mount/test_memcached{,_listing,_faults}.py tests/mount/test_{toy_store,passthrough}.py tests/mount/test_http{,_faults,_source}.py tests/fault)
+thread_tests=(tests/unit/test_fuse_{requests,interrupts}.py tests/mount/test_{versions,listing,killed_readers,decoded_cache,large_checks}.py tests/mount/test_redis_{versions,announcements,balanced,password_file,faults,killed,garbled,slow,hanging,tls_served}.py tests/mount/test_memcached{,_listing,_faults}.py tests/mount/test_{toy_store,passthrough}.py tests/mount/test_http{,_faults,_source}.py tests/fault)
 
 quick_tests=(tests/unit tests/mount tests/cli --ignore-glob '*/test_redis_*.py' --ignore-glob '*/mount/test_memcached_*.py' --ignore-glob '*/test_cli_stores.py' --ignore tests/mount/test_failing_calls.py --ignore tests/mount/test_write_failing.py --ignore tests/mount/test_killed_readers.py)
 

@@ -1,5 +1,5 @@
 /*
- * fuse-probe: a mount without a kernel, for tests/unit/test_fuse_requests.py. The operations of fs/fuse are real, and so are entries and views; the
+ * fuse-probe: a mount without a kernel, for tests/support/fuse_mounts.py. The operations of fs/fuse are real, and so are entries and views; the
  * backend does what it is told, and replies are recorded.
  *
  * Started with "local" or "remote" and the number of threads that take requests. Commands come on stdin, one a line. Each is answered by one line

@@ -1,4 +1,4 @@
-/* Pools of threads, for tests/unit/test_fuse_requests.py. */
+/* Pools of threads, for tests/support/fuse_mounts.py. */
 #ifndef CKFS_PROBE_POOL_H
 #define CKFS_PROBE_POOL_H
 

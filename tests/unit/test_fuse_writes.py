@@ -1,10 +1,10 @@
-"""What fs/fuse decides of writing, without a kernel: whose inode is written to, when a value is stored, and one answer for each request. As test_fuse_requests.py."""
+"""What fs/fuse decides of writing, without a kernel: whose inode is written to, when a value is stored, and one answer for each request. By fuse_mounts.py."""
 
 from __future__ import annotations
 
 import pytest
 
-from test_fuse_requests import EINTR, ELSEWHERE, FRAME, JSON, LOCAL, OK, RAW, ROOT, content, start  # noqa: F401 - a fixture
+from fuse_mounts import EINTR, ELSEWHERE, FRAME, JSON, LOCAL, OK, RAW, ROOT, content, start  # noqa: F401 - a fixture
 from waiting import until
 
 
